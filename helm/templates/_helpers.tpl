@@ -1,0 +1,90 @@
+{{/* Name of the chart in labels. */}}
+{{- define "gavel.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/*
+Prefix of every object's name. 40 characters leave room for "-data-plane", an ordinal and the
+hash of a StatefulSet's revision in a label of 63, and keep a pod's name a valid node id.
+*/}}
+{{- define "gavel.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := include "gavel.name" . -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "gavel.controlPlane" -}}{{ include "gavel.fullname" . }}-control-plane{{- end -}}
+{{- define "gavel.dataPlane" -}}{{ include "gavel.fullname" . }}-data-plane{{- end -}}
+{{- define "gavel.dataPlaneNodes" -}}{{ include "gavel.fullname" . }}-data-plane-nodes{{- end -}}
+{{- define "gavel.valkey" -}}{{ include "gavel.fullname" . }}-valkey{{- end -}}
+
+{{/* Labels that select pods; they can never change. Takes (list $ "component"). */}}
+{{- define "gavel.selector" -}}
+{{- $root := index . 0 -}}
+app.kubernetes.io/name: {{ include "gavel.name" $root }}
+app.kubernetes.io/instance: {{ $root.Release.Name }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end -}}
+
+{{/* Labels of an object. Takes (list $ "component"). */}}
+{{- define "gavel.labels" -}}
+{{- $root := index . 0 -}}
+{{ include "gavel.selector" . }}
+app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: gavel
+app.kubernetes.io/managed-by: {{ $root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" }}
+{{- with $root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "gavel.image" -}}
+{{- with .Values.image -}}
+{{- if .digest -}}
+{{ .repository }}@{{ .digest }}
+{{- else -}}
+{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "gavel.authSecret" -}}
+{{- .Values.auth.existingSecret | default (printf "%s-auth" (include "gavel.fullname" .)) -}}
+{{- end -}}
+
+{{/* Secret and key that hold the Redis URL. */}}
+{{- define "gavel.redisSecret" -}}
+{{- if eq .Values.redis.mode "bundled" -}}
+{{- include "gavel.valkey" . -}}
+{{- else -}}
+{{- .Values.redis.external.existingSecret | default (printf "%s-redis" (include "gavel.fullname" .)) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "gavel.redisSecretKey" -}}
+{{- if and (eq .Values.redis.mode "external") .Values.redis.external.existingSecret -}}
+{{- .Values.redis.external.secretKey -}}
+{{- else -}}
+redis-url
+{{- end -}}
+{{- end -}}
+
+{{/*
+A `config` value as environment variables: section.key becomes GAVEL_SECTION__KEY.
+Numbers reach templates as floats, which would print 1000000 as 1e+06.
+*/}}
+{{- define "gavel.configData" -}}
+{{- range $section, $keys := . -}}
+{{- range $key, $value := $keys }}
+{{ printf "GAVEL_%s__%s" (upper $section) (upper $key) }}: {{ if and (kindIs "float64" $value) (eq $value (floor $value)) }}{{ $value | int64 | toString | quote }}{{ else }}{{ $value | toString | quote }}{{ end }}
+{{- end -}}
+{{- end -}}
+{{- end -}}

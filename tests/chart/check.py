@@ -1,0 +1,198 @@
+"""Checks the chart; see check.sh. With --write it also renews the values table of helm/README.md."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+import kubernetes_validate
+import yaml
+
+import apiserver
+import policy
+import table
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CHART = ROOT / "helm"
+KUBE_VERSIONS = ("1.30", "1.34")
+# Secrets the values of ci/external-redis-values.yaml say exist.
+FOREIGN = {("auction-house", "token"), ("auction-house", "jwt"), ("shared-redis", "url")}
+CASES = yaml.safe_load((pathlib.Path(__file__).parent / "refused.yaml").read_text())
+passed, failed = 0, 0
+
+
+def report(name, problems):
+    """Counts one check; it is good without problems."""
+    global passed, failed
+    if problems:
+        failed += 1
+        print(f"chart: FAIL {name}")
+        for text in problems:
+            print(f"    {text}")
+    else:
+        passed += 1
+
+
+class StrictLoader(yaml.SafeLoader):
+    """YAML in which a key may come only once: server-side apply refuses what a lenient parser merges."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = {k for k in keys if keys.count(k) > 1}
+        if twice:
+            raise yaml.YAMLError(f"keys come twice: {sorted(twice)} at {node.start_mark}")
+        return super().construct_mapping(node, deep)
+
+
+def helm(*args, stdin=None):
+    """Runs helm with nothing from the caller's own configuration."""
+    env = {"PATH": os.environ["PATH"], "HOME": os.environ["SCRATCH"], "KUBECONFIG": "/dev/null"}
+    command = [os.environ["HELM"], *map(str, args)]
+    return subprocess.run(command, input=stdin, env=env, capture_output=True, text=True, timeout=60)
+
+
+def render(values, *args):
+    """Objects of one rendering, and what helm said if it failed. `values` is a file or a dict."""
+    source, stdin = (values, None) if isinstance(values, pathlib.Path) else ("-", json.dumps(values))
+    done = helm("template", "demo", CHART, "--namespace", "auctions", "-f", source, *args, stdin=stdin)
+    if done.returncode:
+        return [], done.stderr
+    return [o for o in yaml.load_all(done.stdout, StrictLoader) if o], ""
+
+
+def check_file(path):
+    done = helm("lint", CHART, "--strict", "-f", path)
+    report(f"lint {path.name}", [done.stdout + done.stderr] if done.returncode else [])
+    foreign = FOREIGN if path.name.startswith("external") else ()
+    for version in KUBE_VERSIONS:
+        objects, error = render(path, "--kube-version", version)
+        report(f"render {path.name} for {version}", [error] if error else [])
+        report(f"schemas {path.name} {version}", schema_problems(objects, version))
+        report(f"rules {path.name} {version}", policy.problems(objects, foreign))
+
+
+def schema_problems(objects, version):
+    found = []
+    for o in objects:
+        try:
+            kubernetes_validate.validate(o, version, strict=True)
+        except kubernetes_validate.ValidationError as e:
+            found.append(f"{policy.title(o)}: {e.message}")
+    return found
+
+
+def check_refusals():
+    for case in CASES:
+        _, error = render(case["values"])
+        wrong = [] if case["says"] in error else [f"wanted: {case['says']}", f"got: {error.strip() or 'no refusal'}"]
+        report(f"refused: {case['why']}", wrong)
+    done = helm("template", "demo", CHART, "--kube-version", "1.29")
+    report("refused: Kubernetes 1.29", [] if "incompatible" in done.stderr else [done.stderr])
+
+
+def check_settings():
+    """Numbers in `config` keep their form, and a canary or a drain reaches the objects."""
+    objects, error = render({"dataPlane": {"config": {"http": {"header_timeout_ms": 12000000, "ratio": 0.5, "on": True}}}})
+    maps = policy.of_kind(objects, "ConfigMap")
+    wanted = {"GAVEL_HTTP__HEADER_TIMEOUT_MS": "12000000", "GAVEL_HTTP__RATIO": "0.5", "GAVEL_HTTP__ON": "true"}
+    good = len(maps) == 1 and maps[0]["data"] == wanted
+    report("config becomes environment variables", [] if good else [error or str(maps)])
+    url = "redis://:hunter2@redis.example:6379/3"
+    objects, error = render({"redis": {"mode": "external", "external": {"url": url}}})
+    report("an external URL is kept in a Secret", [error] if error else policy.problems(objects))
+    kinds = [policy.title(o) for o in objects if "valkey" in policy.title(o)]
+    report("external Redis renders no Valkey", kinds)
+
+
+def check_cluster():
+    """Against an API that knows the Secrets: they are read back, and NOTES come out."""
+    old = {"admin-token": "kept-admin", "jwt-secret": "kept-jwt"}
+    server, url = apiserver.start({"demo-gavel-auth": old, "demo-gavel-valkey": {"password": "kept-password"}})
+    try:
+        objects, error = render({}, "--dry-run=server", "--kube-apiserver", url)
+        secrets = {o["metadata"]["name"]: o for o in policy.of_kind(objects, "Secret")}
+        text = json.dumps(secrets)
+        kept = ["a2VwdC1hZG1pbg==", "a2VwdC1qd3Q=", "requirepass kept-password"]
+        report("secrets are made once", [error or f"lost: {k}" for k in kept if k not in text])
+        check_notes(url)
+    finally:
+        server.shutdown()
+    first, second = (policy.of_kind(render({})[0], "Secret") for _ in range(2))
+    report("new secrets are random", [] if first and first != second else ["two renderings made the same secrets"])
+
+
+def check_notes(url):
+    values = CHART / "ci" / "everything-values.yaml"
+    done = helm("install", "demo", CHART, "-n", "auctions", "-f", values, "--dry-run=client",
+                "--disable-openapi-validation", "--kube-apiserver", url)
+    notes = done.stdout.partition("NOTES:")[2]
+    objects, _ = render(values)
+    known = {o["metadata"]["name"] for o in objects}
+    words = {w.split("/")[-1] for w in notes.split() if "an-auction-house" in w}
+    wrong = [f"NOTES name {w}, which does not exist" for w in words - known]
+    if len(words) < 3 or "wss://bid.example.com/ws" not in notes:
+        wrong.append(done.stderr + notes)
+    report("NOTES name what exists", wrong)
+
+
+def check_valkey():
+    """A real server takes the rendered file, and then answers only who knows the password."""
+    secrets = policy.of_kind(render({})[0], "Secret")
+    secret = next(s["stringData"] for s in secrets if "valkey.conf" in s.get("stringData", {}))
+    scratch = pathlib.Path(os.environ["SCRATCH"])
+    conf, sock = scratch / "valkey.conf", scratch / "valkey.sock"
+    conf.write_text(secret["valkey.conf"].replace("dir /data", f"dir {scratch}"))
+    server = shutil.which("redis-server")
+    if server is None:
+        report("bundled Valkey starts", ["redis-server is missing: run tests/tools.sh"])
+        return
+    with subprocess.Popen([server, conf, "--port", "0", "--unixsocket", sock],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        deadline = time.monotonic() + 10
+        while not sock.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+        def ask(*command, password=""):
+            env = {"PATH": os.environ["PATH"], **({"REDISCLI_AUTH": password} if password else {})}
+            return subprocess.run(["redis-cli", "-e", "-s", sock, *command], env=env, capture_output=True, text=True)
+
+        ping = ask("ping", password=secret["password"])
+        fsync = ask("config", "get", "appendfsync", password=secret["password"])
+        stranger = ask("ping")
+        process.terminate()
+        log = process.communicate()[0]
+    report("bundled Valkey starts", [] if ping.stdout == "PONG\n" else [log, ping.stdout + ping.stderr])
+    report("bundled Valkey syncs every append", [] if "always" in fsync.stdout else [fsync.stdout])
+    report("bundled Valkey asks for the password", [] if stranger.returncode else [stranger.stdout])
+
+
+def check_readme(write):
+    readme, text = CHART / "README.md", (CHART / "values.yaml").read_text()
+    report("every value has a sentence", table.undocumented(text))
+    fresh = table.replaced(readme.read_text(), text)
+    if write:
+        readme.write_text(fresh)
+    same = fresh == readme.read_text()
+    report("README lists the values", [] if same else ["run tests/chart/check.sh --write"])
+
+
+def main():
+    with tempfile.TemporaryDirectory() as scratch:
+        os.environ["SCRATCH"] = scratch
+        for path in sorted((CHART / "ci").glob("*-values.yaml")):
+            check_file(path)
+        check_refusals()
+        check_settings()
+        check_cluster()
+        check_valkey()
+        check_readme("--write" in sys.argv)
+    print(f"chart: {passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
