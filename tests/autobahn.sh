@@ -5,11 +5,11 @@
 #
 # Without a path the example is built. Fails unless every case passes, and passes strictly.
 set -eu
+echo_server="${1:+$(realpath "$1")}"
 cd "$(dirname "$0")/.."
 target="${CARGO_TARGET_DIR:-target}"
 mkdir -p "$target"
 
-echo_server="${1:-}"
 if [ -z "$echo_server" ]; then
     cargo build --quiet -p gavel-data-plane --example echo
     echo_server="$target/debug/examples/echo"
