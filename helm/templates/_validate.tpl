@@ -14,7 +14,7 @@
 {{- $need := add (int $drain.preStopSleepSeconds) (int $drain.graceSeconds) -}}
 {{- $have := int .Values.dataPlane.terminationGracePeriodSeconds -}}
 {{- if le $have (int $need) -}}
-{{- fail (printf "dataPlane.terminationGracePeriodSeconds is %d but must exceed drain.preStopSleepSeconds + drain.graceSeconds (%d): the kubelet would kill nodes that still say goodbye to their sockets" $have $need) -}}
+{{- fail (printf "dataPlane.terminationGracePeriodSeconds is %d but must exceed drain.preStopSleepSeconds + drain.graceSeconds (%d): the kubelet would kill nodes that still end their sockets" $have $need) -}}
 {{- end -}}
 {{- end -}}
 
