@@ -1,0 +1,68 @@
+//! The defaults of every gRPC client and server.
+
+use std::time::Duration;
+
+use tonic::transport::{Channel, Endpoint, Server};
+
+/// How often an idle connection is probed; proxies commonly cut at 60 s.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+/// How long a probe may stay unanswered before the connection is dropped.
+pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long connecting may take.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Requests that one connection may have in progress; more wait.
+pub const CONCURRENCY_PER_CONNECTION_MAX: usize = 256;
+/// Streams that one connection may have open; above the number of requests in
+/// progress, so that the server and not the transport decides who waits.
+pub const STREAMS_PER_CONNECTION_MAX: u32 = 1_024;
+/// The longest message either side sends or takes, for services to set.
+pub const MESSAGE_BYTES_MAX: usize = 4 * 1_024 * 1_024;
+
+const _: () = assert!(CONCURRENCY_PER_CONNECTION_MAX < STREAMS_PER_CONNECTION_MAX as usize);
+
+/// An address that is no gRPC endpoint.
+#[derive(Debug, thiserror::Error)]
+#[error("{endpoint:?} is not a gRPC endpoint such as http://127.0.0.1:7001")]
+pub struct EndpointError {
+    endpoint: String,
+    source: tonic::transport::Error,
+}
+
+/// A channel that connects at its first call and again after each loss.
+///
+/// It has no overall request timeout, which would end long streams: unary
+/// calls set their own deadline. Call it inside a Tokio runtime.
+pub fn channel(endpoint: &str) -> Result<Channel, EndpointError> {
+    let built = Endpoint::from_shared(endpoint.to_owned())
+        .map_err(|source| EndpointError { endpoint: endpoint.to_owned(), source })?;
+    Ok(built
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .tcp_nodelay(true)
+        .connect_lazy())
+}
+
+/// A server with keepalive and limits, and no request timeout: a watch lasts
+/// as long as its client wants it.
+pub fn server() -> Server {
+    Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .concurrency_limit_per_connection(CONCURRENCY_PER_CONNECTION_MAX)
+        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
+        .tcp_nodelay(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_channel_needs_no_peer_to_be_made() {
+        assert!(channel("http://127.0.0.1:1").is_ok());
+        let error = channel("not an endpoint").unwrap_err();
+        assert!(error.to_string().contains("not an endpoint"), "{error}");
+    }
+}

@@ -1,0 +1,182 @@
+use std::net::{Ipv4Addr, TcpListener};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::*;
+use crate::clock;
+
+/// A server of its own for each test, stopped when dropped.
+struct Server {
+    port: u16,
+    directory: tempfile::TempDir,
+    process: Option<Child>,
+}
+
+impl Server {
+    async fn start() -> Self {
+        let mut server =
+            Self { port: free_port(), directory: tempfile::tempdir().unwrap(), process: None };
+        server.run().await;
+        server
+    }
+
+    async fn run(&mut self) {
+        let child = Command::new("redis-server")
+            .args(["--port", &self.port.to_string()])
+            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .arg("--dir")
+            .arg(self.directory.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("these tests need redis-server on the PATH: apt-get install redis-server");
+        self.process = Some(child);
+        let redis = self.client();
+        for _ in 0..500 {
+            if redis.ping().await.is_ok() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("redis-server did not answer");
+    }
+
+    fn kill(&mut self) {
+        let mut child = self.process.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    fn client(&self) -> Redis {
+        Redis::connect(&format!("redis://127.0.0.1:{}", self.port)).unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.process.is_some() {
+            self.kill();
+        }
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+async fn until_ready(redis: &Redis) {
+    for _ in 0..500 {
+        if redis.ping().await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the handle did not reconnect");
+}
+
+#[tokio::test]
+async fn commands_pipelines_and_scripts_answer() {
+    let server = Server::start().await;
+    let redis = server.client();
+    redis.cmd::<()>(cmd("SET").arg("k").arg("v")).await.unwrap();
+    let got: Option<String> = redis.cmd(cmd("GET").arg("k")).await.unwrap();
+    assert_eq!(got.as_deref(), Some("v"));
+    let (one, two): (u64, u64) =
+        redis.pipeline(pipe().atomic().incr("n", 1).incr("n", 1)).await.unwrap();
+    assert_eq!((one, two), (1, 2));
+
+    let script = Script::new("return {KEYS[1], ARGV[1], ARGV[2]}");
+    let reply: (String, String, u64) =
+        redis.script(&script).invoke(&["key"], ("text", 7)).await.unwrap();
+    assert_eq!(reply, ("key".to_owned(), "text".to_owned(), 7));
+}
+
+#[tokio::test]
+async fn a_forgotten_script_is_loaded_again() {
+    let server = Server::start().await;
+    let redis = server.client();
+    let script = Script::new("return redis.call('INCR', KEYS[1])");
+    for expected in 1..=3_u64 {
+        let got: u64 = redis.script(&script).invoke(&["n"], &[""; 0]).await.unwrap();
+        assert_eq!(got, expected);
+        redis.cmd::<()>(cmd("SCRIPT").arg("FLUSH")).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_error_of_the_server_is_a_refusal_and_keeps_the_connection() {
+    let server = Server::start().await;
+    let redis = server.client();
+    redis.cmd::<()>(cmd("SET").arg("k").arg("v")).await.unwrap();
+    for command in [cmd("INCR").arg("k"), cmd("NONSENSE").arg("k")] {
+        let error = redis.cmd::<u64>(command).await.unwrap_err();
+        assert!(matches!(error, RedisError::Refused(_)), "{error:?}");
+    }
+    let broken = Script::new("return redis.call('NONSENSE')");
+    let error = redis.script(&broken).invoke::<()>(&[""; 0], &[""; 0]).await.unwrap_err();
+    assert!(matches!(error, RedisError::Refused(_)), "{error:?}");
+    redis.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_bad_address_is_refused_and_an_absent_server_is_unavailable_at_once() {
+    assert!(matches!(Redis::connect("nonsense"), Err(RedisError::Refused(_))));
+    let redis = Redis::connect(&format!("redis://127.0.0.1:{}", free_port())).unwrap();
+    let start = clock::monotonic();
+    for _ in 0..50 {
+        let error = redis.ping().await.unwrap_err();
+        assert!(matches!(error, RedisError::Unavailable(_)), "{error:?}");
+    }
+    assert!(clock::monotonic() - start < Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn a_killed_server_is_found_again() {
+    let mut server = Server::start().await;
+    let redis = server.client();
+    redis.ping().await.unwrap();
+    server.kill();
+    // The first call may find the old connection, the next ones must not.
+    drop(redis.ping().await);
+    let error = redis.ping().await.unwrap_err();
+    assert!(matches!(error, RedisError::Unavailable(_)), "{error:?}");
+    server.run().await;
+    until_ready(&redis).await;
+}
+
+#[tokio::test]
+async fn a_frozen_server_leaves_the_outcome_unknown() {
+    let server = Server::start().await;
+    let redis = server.client();
+    redis.ping().await.unwrap();
+    // The server sleeps for longer than an answer may take.
+    let sleeper = server.client();
+    let freeze = crate::tasks::spawn("test.freeze", async move {
+        sleeper.cmd::<()>(cmd("DEBUG").arg("SLEEP").arg("0.7")).await
+    });
+    let mut seen = None;
+    for _ in 0..50 {
+        if let Err(error) = redis.cmd::<u64>(cmd("INCR").arg("n")).await {
+            seen = Some(error);
+            break;
+        }
+    }
+    assert!(seen.is_some_and(|error| error.may_have_applied()));
+    drop(freeze.await.unwrap());
+    until_ready(&redis).await;
+}
+
+#[tokio::test]
+async fn a_connection_of_its_own_may_block() {
+    let server = Server::start().await;
+    let redis = server.client();
+    let mut blocking = redis.dedicated(Duration::from_secs(5)).await.unwrap();
+    let waiter = crate::tasks::spawn("test.waiter", async move {
+        let reply: Option<(String, String)> =
+            cmd("BLPOP").arg("list").arg(4).query_async(&mut blocking).await.unwrap();
+        reply
+    });
+    redis.cmd::<()>(cmd("RPUSH").arg("list").arg("x")).await.unwrap();
+    let got = waiter.await.unwrap().unwrap();
+    assert_eq!(got.1, "x");
+}
