@@ -16,8 +16,9 @@ const PING_INTERVAL_MS = 10_000;
 const BID_RESEND_MS = 4_000;
 /** After this time we stop asking: whether the bid counted can be read from the price. */
 const BID_LIFE_MS = 60_000;
-/** A join that got no snapshot is sent again. */
+/** A join that got no snapshot is sent again, each time after twice the wait: the room may not exist. */
 const JOIN_RESEND_MS = 5_000;
+const JOIN_RESEND_MAX_MS = 60_000;
 /** A session this old proves that the server is well, so backoff starts from its base again. */
 const STEADY_MS = 10_000;
 const HISTORY_MAX = 200;
@@ -235,7 +236,7 @@ export class GavelClient {
   join(auctionId) {
     const key = String(auctionId);
     if (this.#joined.has(key)) return;
-    this.#joined.set(key, { auctionId, room: null, waiting: false });
+    this.#joined.set(key, { auctionId, room: null, waiting: false, asks: 0 });
     if (this.#isOpen()) this.#sendJoin(key);
   }
 
@@ -269,7 +270,9 @@ export class GavelClient {
     if (!joined) return;
     joined.waiting = true;
     this.#send({ type: 'joinAuction', auctionId: joined.auctionId });
-    this.#after(`join ${key}`, JOIN_RESEND_MS, () => this.#sendJoin(key));
+    const waitMs = Math.min(JOIN_RESEND_MAX_MS, JOIN_RESEND_MS * 2 ** joined.asks);
+    joined.asks += 1;
+    this.#after(`join ${key}`, waitMs, () => this.#sendJoin(key));
   }
 
   #sendBid(bid) {
@@ -329,7 +332,10 @@ export class GavelClient {
     this.#myIds.add(message.userId);
     this.#clock = [{ offset: message.serverTime - this.#openedAt, rtt: Infinity }];
     this.#setStatus({ state: 'open', userId: message.userId, sessionId: message.sessionId });
-    for (const key of this.#joined.keys()) this.#sendJoin(key);
+    for (const [key, joined] of this.#joined) {
+      joined.asks = 0;
+      this.#sendJoin(key);
+    }
     for (const bid of this.#bids.values()) if (!this.#waitsForSnapshot(bid)) this.#sendBid(bid);
     this.#sendPing();
   }
@@ -367,6 +373,7 @@ export class GavelClient {
     joined.room = room;
     if (isSnapshot) {
       joined.waiting = false;
+      joined.asks = 0;
       this.#cancel(`join ${key}`);
       this.#retryAfterSnapshot(room);
     }

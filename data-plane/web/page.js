@@ -7,7 +7,7 @@ const AUCTION_IDS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
 const TICK_MS = 200;
 const URGENT_MS = 10_000;
 const TOAST_MS = 7_000;
-const RESUMED_AFTER_MS = 30_000;
+const EXTENDED_NOTE_MS = 15_000;
 
 const REASONS = {
   too_low: 'That is below the minimum.',
@@ -30,6 +30,10 @@ const notices = new Map();
 /** What the visitor typed, by auction; absent while the field follows the minimum. */
 const drafts = new Map();
 let selectedId = null;
+/** The room object the history list shows; rooms are replaced, never changed, so identity tells. */
+let drawnRoom = null;
+/** When a late bid last moved a closing time, by auction. */
+const extendedAt = new Map();
 
 const client = new GavelClient(
   `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws`,
@@ -60,12 +64,12 @@ function onRoom({ room, before, cause }) {
   if (before && before.state !== 'closed' && room.state === 'closed' && client.isMe(room.winner)) {
     notify(id, 'accepted', `You won at ${money(room.currentBid, room)}.`);
   }
+  if (cause.timeExtended) extendedAt.set(id, performance.now());
   drawCard(room);
   if (before && before.currentBid !== room.currentBid) flash(cards.get(id)?.price);
   if (id !== selectedId) return;
   drawDetail();
   if (before && before.currentBid !== room.currentBid) flash($('price'));
-  if (cause.timeExtended) $('countdown-note').textContent = 'Extended by a late bid';
 }
 
 function onAnswer(bid, answer) {
@@ -234,7 +238,8 @@ function drawClock() {
   setText($('state'), clock.state);
   $('state').dataset.state = clock.state.replace('…', '');
   $('track').style.transform = `scaleX(${clock.fraction})`;
-  if (clock.left === null || clock.left > RESUMED_AFTER_MS) setText($('countdown-note'), '');
+  const isExtended = clock.left > 0 && performance.now() - (extendedAt.get(selectedId) ?? -Infinity) < EXTENDED_NOTE_MS;
+  setText($('countdown-note'), isExtended ? 'Extended by a late bid' : '');
 }
 
 /** Everything the page says about time. "closed" comes from the server's state alone, never from the clock. */
@@ -269,6 +274,8 @@ function span(ms, withTenths = false) {
 }
 
 function drawHistory(room) {
+  if (room !== null && room === drawnRoom) return;
+  drawnRoom = room;
   const rows = (room?.history ?? []).map((entry) => historyRow(entry, room));
   const oldest = room?.history.at(-1);
   const earlier = room ? room.bidCount - (oldest ? room.history.length : 0) : 0;
@@ -382,7 +389,6 @@ function onNavigate() {
   if (selectedId !== null) {
     $('art').style.setProperty('--hue', hueOf(selectedId));
     setText($('art-number'), `№ ${selectedId}`);
-    setText($('countdown-note'), '');
     setValue($('bid-amount'), drafts.get(selectedId) ?? '');
     drawDetail();
     window.scrollTo(0, 0);

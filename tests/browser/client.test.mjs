@@ -174,6 +174,11 @@ describe('a session', () => {
     welcome();
     world.advance(5_000);
     assert.equal(socket().of('joinAuction').length, 2);
+    socket().say({ type: 'pong', serverTime: SERVER_TIME });
+    world.advance(9_999);
+    assert.equal(socket().of('joinAuction').length, 2);
+    world.advance(1);
+    assert.equal(socket().of('joinAuction').length, 3);
   });
   test('keeps the server time of the shortest round trip', () => {
     welcome();
