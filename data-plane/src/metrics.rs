@@ -1,0 +1,210 @@
+//! What a node counts. One [`Metrics`] per node: two nodes of one process do not mix.
+//!
+//! Everything has a fixed number of series and lives in atomics reached without a lookup, so a
+//! count costs the same for each message. The same values go to Prometheus ([`Metrics::encode`])
+//! and to the control plane ([`Metrics::report`]).
+
+mod histogram;
+mod labels;
+mod table;
+
+use gavel_proto::telemetry::v1 as wire;
+use gavel_rules::{Incarnation, NodeId, Timestamp};
+use prometheus_client::encoding::text;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+pub use self::histogram::Histogram;
+pub use self::labels::{BidOutcome, Closed, Labels, Message, Opened, StoreFailure};
+pub use self::table::Table;
+
+/// Bounds of the durations of a bid's way, in seconds. The same on every node and in every
+/// release, or sums over nodes would be wrong.
+const BID_BOUNDS: &[f64] = &[
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5,
+    1.0, 2.5, 5.0,
+];
+
+/// Bounds of the time one update takes to all sockets of a node, in seconds.
+const FANOUT_BOUNDS: &[f64] =
+    &[0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0];
+
+/// Bounds of the number of sockets one update goes to.
+const RECIPIENTS_BOUNDS: &[f64] =
+    &[0.0, 1.0, 10.0, 50.0, 100.0, 500.0, 1_000.0, 5_000.0, 10_000.0, 50_000.0];
+
+/// Everything one node counts.
+#[derive(Debug)]
+pub struct Metrics {
+    /// Sockets open now.
+    pub sockets: Gauge,
+    /// Rooms this node decides the bids of.
+    pub rooms_owned: Gauge,
+    /// Rooms that have a socket here.
+    pub rooms_joined: Gauge,
+    /// Upgrades asked for, by what became of them.
+    pub sockets_opened: Table<Opened>,
+    /// Sockets that ended, by kind of end.
+    pub sockets_closed: Table<Closed>,
+    /// Protocol messages by direction and type.
+    pub messages: Table<Message>,
+    /// Bids by answer.
+    pub bids: Table<BidOutcome>,
+    /// Times this node found that a room has another owner.
+    pub fenced: Counter,
+    /// Store calls without an answer.
+    pub store_errors: Table<StoreFailure>,
+    /// Sockets closed or set back to a snapshot because they read too slowly.
+    pub slow_consumers: Counter,
+    /// Documents from the control plane this node did not accept.
+    pub config_refused: Counter,
+    /// Relay streams opened again after a loss.
+    pub relay_reconnects: Counter,
+    /// From the start of an append to its answer.
+    pub bid_commit_seconds: Histogram,
+    /// From a bid's arrival at this node to its answer being written.
+    pub bid_ack_seconds: Histogram,
+    /// From an event to the last socket it was queued for.
+    pub fanout_seconds: Histogram,
+    /// Sockets one update was queued for.
+    pub fanout_recipients: Histogram,
+    registry: Registry,
+}
+
+// === impl Metrics ===
+
+impl Metrics {
+    /// All zero.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            sockets: Gauge::default(),
+            rooms_owned: Gauge::default(),
+            rooms_joined: Gauge::default(),
+            sockets_opened: Table::default(),
+            sockets_closed: Table::default(),
+            messages: Table::default(),
+            bids: Table::default(),
+            fenced: Counter::default(),
+            store_errors: Table::default(),
+            slow_consumers: Counter::default(),
+            config_refused: Counter::default(),
+            relay_reconnects: Counter::default(),
+            bid_commit_seconds: Histogram::new(BID_BOUNDS),
+            bid_ack_seconds: Histogram::new(BID_BOUNDS),
+            fanout_seconds: Histogram::new(FANOUT_BOUNDS),
+            fanout_recipients: Histogram::new(RECIPIENTS_BOUNDS),
+            registry: Registry::default(),
+        };
+        metrics.registry = metrics.register();
+        metrics
+    }
+
+    /// The text Prometheus scrapes.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        match text::encode(&mut text, &self.registry) {
+            Ok(()) => text,
+            // Writing to a String does not fail; an empty page is what a scraper would call down.
+            Err(std::fmt::Error) => String::new(),
+        }
+    }
+
+    /// The same values for the control plane.
+    #[must_use]
+    pub fn report(
+        &self,
+        node: &NodeId,
+        incarnation: Incarnation,
+        at: Timestamp,
+    ) -> wire::StreamReportsRequest {
+        let mut counters = Vec::new();
+        self.sockets_opened.report("gavel_sockets_opened", &mut counters);
+        self.sockets_closed.report("gavel_sockets_closed", &mut counters);
+        self.messages.report("gavel_messages", &mut counters);
+        self.bids.report("gavel_bids", &mut counters);
+        self.store_errors.report("gavel_store_errors", &mut counters);
+        for (name, counter) in self.counters() {
+            counters.push(wire::Counter { name: format!("gavel_{name}"), value: counter.get() });
+        }
+        wire::StreamReportsRequest {
+            node_id: node.to_string(),
+            incarnation: incarnation.get(),
+            at: at.as_millis(),
+            counters,
+            gauges: self
+                .gauges()
+                .map(|(name, _, gauge)| wire::Gauge {
+                    name: format!("gavel_{name}"),
+                    value: gauge.get(),
+                })
+                .into(),
+            histograms: vec![
+                self.bid_commit_seconds.report("gavel_bid_commit_seconds"),
+                self.bid_ack_seconds.report("gavel_bid_ack_seconds"),
+                self.fanout_seconds.report("gavel_fanout_seconds"),
+                self.fanout_recipients.report("gavel_fanout_recipients"),
+            ],
+        }
+    }
+
+    fn gauges(&self) -> [(&'static str, &'static str, &Gauge); 3] {
+        [
+            ("sockets", "Sockets open now", &self.sockets),
+            ("rooms_owned", "Rooms owned", &self.rooms_owned),
+            ("rooms_joined", "Rooms with a socket here", &self.rooms_joined),
+        ]
+    }
+
+    fn counters(&self) -> [(&'static str, &Counter); 4] {
+        [
+            ("fenced", &self.fenced),
+            ("slow_consumers", &self.slow_consumers),
+            ("config_refused", &self.config_refused),
+            ("relay_reconnects", &self.relay_reconnects),
+        ]
+    }
+
+    fn register(&self) -> Registry {
+        let mut all = Registry::with_prefix("gavel");
+        for (name, help, gauge) in self.gauges() {
+            all.register(name, help, gauge.clone());
+        }
+        let opened = self.sockets_opened.clone();
+        all.register("sockets_opened", "Upgrades by result", opened);
+        let closed = self.sockets_closed.clone();
+        all.register("sockets_closed", "Sockets ended, by kind of end", closed);
+        all.register("messages", "Protocol messages", self.messages.clone());
+        all.register("bids", "Bids by answer", self.bids.clone());
+        let errors = self.store_errors.clone();
+        all.register("store_errors", "Store calls without an answer", errors);
+        all.register("fenced", "Rooms found to have another owner", self.fenced.clone());
+        let slow = self.slow_consumers.clone();
+        all.register("slow_consumers", "Sockets that read too slowly", slow);
+        let refused = self.config_refused.clone();
+        all.register("config_refused", "Documents not accepted", refused);
+        let again = self.relay_reconnects.clone();
+        all.register("relay_reconnects", "Relay streams opened again", again);
+        for (name, help, histogram) in [
+            ("bid_commit", "Time of an append", &self.bid_commit_seconds),
+            ("bid_ack", "Time from bid to answer", &self.bid_ack_seconds),
+            ("fanout", "Time from event to last socket", &self.fanout_seconds),
+        ] {
+            all.register_with_unit(name, help, Unit::Seconds, histogram.clone());
+        }
+        let recipients = self.fanout_recipients.clone();
+        all.register("fanout_recipients", "Sockets per update", recipients);
+        all
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,221 @@
+//! The closed label sets: nothing a user typed becomes a label.
+
+use gavel_rules::RejectReason;
+
+use crate::store::StoreError;
+
+/// A closed set of label values.
+pub trait Labels: Copy + Send + Sync + 'static {
+    /// Every value, in order of [`Labels::index`].
+    const ALL: &'static [Self];
+
+    /// The position in [`Labels::ALL`].
+    fn index(self) -> usize;
+
+    /// Label names and values.
+    fn pairs(self) -> &'static [(&'static str, &'static str)];
+}
+
+macro_rules! labels {
+    ($(#[$doc:meta])* $name:ident {
+        $($(#[$variant_doc:meta])* $variant:ident: $($key:ident = $value:literal),+;)+
+    }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)+
+        }
+
+        impl Labels for $name {
+            const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            fn index(self) -> usize {
+                self as usize
+            }
+
+            fn pairs(self) -> &'static [(&'static str, &'static str)] {
+                match self {
+                    $(Self::$variant => &[$((stringify!($key), $value)),+],)+
+                }
+            }
+        }
+    };
+}
+
+labels! {
+    /// What became of an upgrade request.
+    Opened {
+        /// A session began.
+        Accepted: result = "accepted";
+        /// No WebSocket handshake.
+        BadHandshake: result = "bad_handshake";
+        /// A bad or missing token.
+        Unauthenticated: result = "unauthenticated";
+        /// An origin or path that may not.
+        Forbidden: result = "forbidden";
+        /// Too many sockets of one address or user.
+        Limited: result = "limited";
+        /// The node is full.
+        Shed: result = "shed";
+        /// The node stops or drains.
+        Draining: result = "draining";
+    }
+}
+
+labels! {
+    /// How a socket ended.
+    Closed {
+        /// The client wanted it.
+        Normal: code = "normal";
+        /// The node stopped, drained or restarted.
+        GoingAway: code = "going_away";
+        /// The client broke the protocol.
+        Protocol: code = "protocol";
+        /// Too many sockets of one address.
+        Policy: code = "policy";
+        /// The node was full.
+        Overloaded: code = "overloaded";
+        /// The token expired or was missing.
+        Unauthenticated: code = "unauthenticated";
+        /// The client read too slowly.
+        Slow: code = "slow";
+        /// The client said too much.
+        Rate: code = "rate";
+        /// No close frame: the transport ended or the heartbeat was not answered.
+        Lost: code = "lost";
+        /// Any other code.
+        Other: code = "other";
+    }
+}
+
+labels! {
+    /// A protocol message by direction and type.
+    Message {
+        /// A client joins a room.
+        Join: direction = "in", type = "join";
+        /// A client leaves a room.
+        Leave: direction = "in", type = "leave";
+        /// A client bids.
+        Bid: direction = "in", type = "bid";
+        /// A client measures.
+        Ping: direction = "in", type = "ping";
+        /// A client brings a new token.
+        Auth: direction = "in", type = "auth";
+        /// A client said something that could not be read.
+        Unreadable: direction = "in", type = "unreadable";
+        /// The greeting.
+        Welcome: direction = "out", type = "welcome";
+        /// A whole room.
+        State: direction = "out", type = "state";
+        /// What changed in a room.
+        Update: direction = "out", type = "update";
+        /// A bid was accepted.
+        BidAccepted: direction = "out", type = "bid_accepted";
+        /// A bid was rejected.
+        BidRejected: direction = "out", type = "bid_rejected";
+        /// Somebody bid more.
+        Outbid: direction = "out", type = "outbid";
+        /// An auction closed.
+        AuctionClosed: direction = "out", type = "auction_closed";
+        /// Several messages in one frame; they are counted as well.
+        Batch: direction = "out", type = "batch";
+        /// The answer to a ping.
+        Pong: direction = "out", type = "pong";
+        /// An error.
+        Error: direction = "out", type = "error";
+    }
+}
+
+labels! {
+    /// How a bid was answered.
+    BidOutcome {
+        /// Accepted now.
+        Accepted: outcome = "accepted";
+        /// Accepted before; the same answer again.
+        Repeated: outcome = "repeated";
+        /// Rejected, [`RejectReason::TooLow`].
+        TooLow: outcome = "too_low";
+        /// Rejected, [`RejectReason::Closed`].
+        Closed: outcome = "closed";
+        /// Rejected, [`RejectReason::Paused`].
+        Paused: outcome = "paused";
+        /// Rejected, [`RejectReason::NotOpen`].
+        NotOpen: outcome = "not_open";
+        /// Rejected, [`RejectReason::OwnBid`].
+        OwnBid: outcome = "own_bid";
+        /// Rejected, [`RejectReason::InvalidAmount`].
+        InvalidAmount: outcome = "invalid_amount";
+        /// Rejected, [`RejectReason::Seller`].
+        Seller: outcome = "seller";
+        /// Rejected, [`RejectReason::TooManyBids`].
+        TooManyBids: outcome = "too_many_bids";
+        /// Rejected, [`RejectReason::RateLimited`].
+        RateLimited: outcome = "rate_limited";
+        /// Rejected, [`RejectReason::Forbidden`].
+        Forbidden: outcome = "forbidden";
+        /// Rejected, [`RejectReason::UnknownRoom`].
+        UnknownRoom: outcome = "unknown_room";
+        /// Rejected, [`RejectReason::Unavailable`].
+        Unavailable: outcome = "unavailable";
+    }
+}
+
+labels! {
+    /// Why the store gave no answer.
+    StoreFailure {
+        /// [`StoreError::Unknown`].
+        Unknown: kind = "unknown";
+        /// [`StoreError::Unavailable`].
+        Unavailable: kind = "unavailable";
+        /// [`StoreError::Corrupt`].
+        Corrupt: kind = "corrupt";
+    }
+}
+
+impl Closed {
+    /// The kind of a close code; `None` for a socket that ended without one.
+    #[must_use]
+    pub const fn of(code: Option<u16>) -> Self {
+        match code {
+            Some(1000) => Self::Normal,
+            Some(1001 | 1012) => Self::GoingAway,
+            Some(1002 | 1003 | 1007 | 1009) => Self::Protocol,
+            Some(1008) => Self::Policy,
+            Some(1013) => Self::Overloaded,
+            Some(4401 | 4403) => Self::Unauthenticated,
+            Some(4408) => Self::Slow,
+            Some(4429) => Self::Rate,
+            Some(1005 | 1006) | None => Self::Lost,
+            Some(_) => Self::Other,
+        }
+    }
+}
+
+impl From<RejectReason> for BidOutcome {
+    fn from(reason: RejectReason) -> Self {
+        match reason {
+            RejectReason::TooLow => Self::TooLow,
+            RejectReason::Closed => Self::Closed,
+            RejectReason::Paused => Self::Paused,
+            RejectReason::NotOpen => Self::NotOpen,
+            RejectReason::OwnBid => Self::OwnBid,
+            RejectReason::InvalidAmount => Self::InvalidAmount,
+            RejectReason::Seller => Self::Seller,
+            RejectReason::TooManyBids => Self::TooManyBids,
+            RejectReason::RateLimited => Self::RateLimited,
+            RejectReason::Forbidden => Self::Forbidden,
+            RejectReason::UnknownRoom => Self::UnknownRoom,
+            RejectReason::Unavailable => Self::Unavailable,
+        }
+    }
+}
+
+impl From<&StoreError> for StoreFailure {
+    fn from(error: &StoreError) -> Self {
+        match error {
+            StoreError::Unknown => Self::Unknown,
+            StoreError::Unavailable => Self::Unavailable,
+            StoreError::Corrupt(_) => Self::Corrupt,
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Counters for every value of a closed label set.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use gavel_proto::telemetry::v1 as wire;
+use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+
+use super::Labels;
+
+/// One counter for each `L`, found by its position. Clones share them.
+///
+/// Unlike a family, whose series appear with their first use, all of them are there from the
+/// start: the number of series is constant, and a rate over the first count is right.
+pub struct Table<L> {
+    counts: Arc<[AtomicU64]>,
+    labels: PhantomData<fn(L)>,
+}
+
+impl<L: Labels> Table<L> {
+    /// Counts one.
+    pub fn inc(&self, labels: L) {
+        self.inc_by(labels, 1);
+    }
+
+    /// Counts several at once.
+    pub fn inc_by(&self, labels: L, by: u64) {
+        if let Some(count) = self.counts.get(labels.index()) {
+            count.fetch_add(by, Ordering::Relaxed);
+        }
+    }
+
+    /// The count of one value.
+    #[must_use]
+    pub fn get(&self, labels: L) -> u64 {
+        let count = self.counts.get(labels.index());
+        count.map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    /// The count of all values together.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        L::ALL.iter().map(|labels| self.get(*labels)).sum()
+    }
+
+    pub(super) fn report(&self, name: &str, into: &mut Vec<wire::Counter>) {
+        into.extend(L::ALL.iter().map(|labels| {
+            let pairs = labels.pairs().iter();
+            let pairs: Vec<_> = pairs.map(|(key, value)| format!("{key}=\"{value}\"")).collect();
+            wire::Counter {
+                name: format!("{name}{{{}}}", pairs.join(",")),
+                value: self.get(*labels),
+            }
+        }));
+    }
+}
+
+impl<L: Labels> Default for Table<L> {
+    fn default() -> Self {
+        Self { counts: L::ALL.iter().map(|_| AtomicU64::new(0)).collect(), labels: PhantomData }
+    }
+}
+
+impl<L> Clone for Table<L> {
+    fn clone(&self) -> Self {
+        Self { counts: Arc::clone(&self.counts), labels: PhantomData }
+    }
+}
+
+impl<L> fmt::Debug for Table<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Table").field(&self.counts).finish()
+    }
+}
+
+impl<L: Labels> EncodeMetric for Table<L> {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
+        for labels in L::ALL {
+            encoder
+                .encode_family(&labels.pairs())?
+                .encode_counter::<NoLabelSet, _, u64>(&self.get(*labels), None)?;
+        }
+        Ok(())
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Counter
+    }
+}

@@ -1,0 +1,256 @@
+//! Where the events of rooms are kept, and the one place where two would-be owners meet.
+//!
+//! ```text
+//! owner --append(epoch, expected seq, guard, events)--> RoomStore --Stored | Fenced | Conflict | ...-->
+//! ```
+//!
+//! The store knows no auction rule. It compares (is this the owner of this epoch, is this the next
+//! seq, is it within the guard by the store's own clock) and appends; all or nothing. Both engines
+//! pass the suite in `conformance`.
+
+#[cfg(test)]
+mod conformance;
+mod memory;
+mod redis;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use gavel_rules::{
+    Auction, AuctionSnapshot, Epoch, Event, Generation, Guard, Millis, NodeId, RoomId, Seq,
+    Timestamp, UserId,
+};
+
+pub use self::memory::MemoryStore;
+pub use self::redis::RedisStore;
+
+/// Events an owner lets pass between two snapshots, so a load folds at most about this many.
+pub const SNAPSHOT_INTERVAL_EVENTS: u64 = 512;
+
+/// Events one append may carry; an owner with more waiting appends again.
+pub const APPEND_EVENTS_MAX: usize = 1024;
+
+/// Events kept behind a snapshot. Older ones are dropped when a snapshot is written, so a room that
+/// opens again for ever stays bounded; some 60 MB of Redis for a room that has used it up.
+pub const EVENTS_KEPT: u64 = 262_144;
+
+const _: () = assert!(EVENTS_KEPT > SNAPSHOT_INTERVAL_EVENTS);
+
+/// The event streams of all rooms, and the bid limit, which has to be counted in one place.
+///
+/// Every call may be given up at any time; what it asked for may then still happen.
+#[async_trait]
+pub trait RoomStore: Debug + Send + Sync + 'static {
+    /// Makes `owner` the owner of the room under `epoch` and returns the room.
+    ///
+    /// Succeeds with an epoch higher than the room's, or again with the same epoch and owner.
+    /// From then on appends under any other epoch are fenced.
+    async fn claim(&self, room: &RoomId, epoch: Epoch, owner: &NodeId)
+    -> Result<Claim, StoreError>;
+
+    /// The room as stored: snapshot and tail, folded. An unknown room is an empty auction.
+    async fn load(&self, room: &RoomId) -> Result<Loaded, StoreError>;
+
+    /// Appends all of `events`, numbered from `expected.next()`, or none.
+    ///
+    /// A room must have been claimed before its first append. After [`StoreError::Unknown`] the
+    /// events may be stored or not, or become so later: load, and look for the answer there.
+    async fn append(
+        &self,
+        room: &RoomId,
+        epoch: Epoch,
+        expected: Seq,
+        guard: Guard,
+        events: &[Event],
+    ) -> Result<Appended, StoreError>;
+
+    /// At most `limit` events that follow `after`, in order.
+    ///
+    /// The first may lie beyond `after.next()` where older events have been dropped.
+    async fn range(
+        &self,
+        room: &RoomId,
+        after: Seq,
+        limit: usize,
+    ) -> Result<Vec<StoredEvent>, StoreError>;
+
+    /// Keeps a snapshot for later loads. One that is older than the stored one, comes from an
+    /// earlier epoch or lies beyond the last event changes nothing and is no error.
+    async fn snapshot(
+        &self,
+        room: &RoomId,
+        epoch: Epoch,
+        snapshot: &AuctionSnapshot,
+    ) -> Result<(), StoreError>;
+
+    /// Takes one bid of `user`, unless that would make more than `max` in any `window`, counted
+    /// over the whole cluster by the store's clock. A refusal costs the user nothing.
+    async fn take_bid(&self, user: &UserId, max: u32, window: Millis) -> Result<Take, StoreError>;
+
+    /// The store's clock, which is the auction clock and never goes back.
+    async fn now(&self) -> Result<Timestamp, StoreError>;
+
+    /// What a stored event survives.
+    fn durability(&self) -> Durability;
+}
+
+/// The outcome of a claim.
+#[derive(Debug)]
+pub enum Claim {
+    /// The room is the caller's.
+    Claimed(Box<Loaded>),
+    /// Somebody else has it under this or a later epoch.
+    Fenced {
+        /// The room's epoch.
+        epoch: Epoch,
+        /// Its owner.
+        owner: Option<NodeId>,
+    },
+}
+
+/// A room as stored.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The fold of every stored event.
+    pub auction: Auction,
+    /// Which history this is; zero for a room that was never claimed.
+    pub generation: Generation,
+    /// The epoch appends must carry.
+    pub epoch: Epoch,
+    /// Who claimed that epoch.
+    pub owner: Option<NodeId>,
+    /// The store's clock during the load.
+    pub now: Timestamp,
+}
+
+/// The outcome of an append.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Appended {
+    /// All events are stored.
+    Stored {
+        /// The seq of the last one.
+        seq: Seq,
+        /// When, by the store's clock.
+        at: Timestamp,
+    },
+    /// The room has another epoch, or was never claimed.
+    Fenced {
+        /// The room's epoch.
+        epoch: Epoch,
+        /// Its owner.
+        owner: Option<NodeId>,
+    },
+    /// The last stored event is not the expected one.
+    Conflict {
+        /// The last stored seq.
+        seq: Seq,
+    },
+    /// The guard's `not_before` lies ahead.
+    TooEarly {
+        /// The store's clock.
+        now: Timestamp,
+    },
+    /// The guard's `not_after` has been reached.
+    TooLate {
+        /// The store's clock.
+        now: Timestamp,
+    },
+}
+
+/// An event and the epoch under which it was appended, which lets a history prove its fence.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredEvent {
+    /// The owner's epoch at the time.
+    pub epoch: Epoch,
+    /// The event.
+    pub event: Event,
+}
+
+/// The outcome of [`RoomStore::take_bid`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Take {
+    /// The bid counts.
+    Taken,
+    /// The user has used up the limit.
+    Refused {
+        /// When the next one will be taken, if nobody takes it first.
+        retry_after: Millis,
+    },
+}
+
+/// What a stored event survives; named in every ack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Durability {
+    /// Nothing beyond this process.
+    Memory,
+    /// The end of any node; kept as well as the Redis primary keeps it.
+    Primary,
+}
+
+impl Durability {
+    /// The word on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Primary => "primary",
+        }
+    }
+}
+
+/// Why the store gave no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The question was sent and no answer came in time: it may have been done.
+    #[error("the store did not answer in time")]
+    Unknown,
+    /// Nothing was done; the same call may succeed later.
+    #[error("the store is unavailable")]
+    Unavailable,
+    /// What is stored, or was to be stored, makes no sense; trying again does not help.
+    #[error("the store holds or was given something unusable: {0}")]
+    Corrupt(String),
+}
+
+/// Opens the store a node was configured with: Redis at the address, or memory without one.
+///
+/// Redis is connected to on first use, so a store that is away does not keep a node from starting.
+pub fn open(redis_url: Option<&str>) -> Result<Arc<dyn RoomStore>, StoreError> {
+    Ok(match redis_url {
+        Some(url) => Arc::new(RedisStore::open(url)?),
+        None => Arc::new(MemoryStore::new()),
+    })
+}
+
+/// Checks what every engine may take for granted about a batch.
+fn check_batch(expected: Seq, events: &[Event]) -> Result<Seq, StoreError> {
+    if events.is_empty() || events.len() > APPEND_EVENTS_MAX {
+        return Err(StoreError::Corrupt(format!(
+            "an append carries 1 to {APPEND_EVENTS_MAX} events, not {}",
+            events.len()
+        )));
+    }
+    events.iter().try_fold(expected, |last, event| {
+        if event.seq == last.next() {
+            Ok(event.seq)
+        } else {
+            Err(StoreError::Corrupt(format!("event {} cannot follow {last}", event.seq)))
+        }
+    })
+}
+
+/// Folds a tail onto a snapshot, or onto nothing.
+fn fold<'a>(
+    snapshot: Option<AuctionSnapshot>,
+    tail: impl IntoIterator<Item = &'a Event>,
+) -> Result<Auction, StoreError> {
+    let mut auction = match snapshot {
+        Some(snapshot) => Auction::from_snapshot(snapshot),
+        None => Auction::empty(),
+    };
+    for event in tail {
+        auction.apply(event).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    }
+    Ok(auction)
+}

@@ -1,0 +1,258 @@
+//! The embedded engine: every room in this process, gone with it.
+
+mod limiter;
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+
+use async_trait::async_trait;
+use gavel_rules::{
+    AuctionSnapshot, Epoch, Event, Generation, Guard, Millis, NodeId, RoomId, Seq, Timestamp,
+    UserId,
+};
+use parking_lot::Mutex;
+
+use self::limiter::Limiter;
+use super::{
+    Appended, Claim, Durability, EVENTS_KEPT, Loaded, RoomStore, StoreError, StoredEvent, Take,
+    check_batch, fold,
+};
+
+/// A store in memory. Several nodes of one process may share it.
+pub struct MemoryStore {
+    /// Milliseconds since the Unix epoch; may go back, the store does not.
+    clock: Box<dyn Fn() -> u64 + Send + Sync>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    now: u64,
+    rooms: HashMap<RoomId, Stored>,
+    limiter: Limiter,
+}
+
+/// One room. The last event is `last`, even if it has been dropped.
+struct Stored {
+    generation: Generation,
+    epoch: Epoch,
+    owner: NodeId,
+    last: Seq,
+    events: VecDeque<StoredEvent>,
+    snapshot: Option<(Seq, AuctionSnapshot)>,
+}
+
+/// What a load takes out of the lock; folding happens outside.
+struct Copied {
+    generation: Generation,
+    epoch: Epoch,
+    owner: Option<NodeId>,
+    snapshot: Option<AuctionSnapshot>,
+    tail: Vec<StoredEvent>,
+    now: Timestamp,
+}
+
+// === impl MemoryStore ===
+
+impl MemoryStore {
+    /// An empty store on the system's clock.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_clock(gavel_runtime::clock::now_ms)
+    }
+
+    /// An empty store on a clock of the caller's: milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn with_clock(clock: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        Self { clock: Box::new(clock), inner: Mutex::default() }
+    }
+
+    /// Locks the store and brings its clock forward.
+    fn enter<T>(&self, work: impl FnOnce(&mut Inner, Timestamp) -> T) -> T {
+        let mut inner = self.inner.lock();
+        inner.now = inner.now.max((self.clock)());
+        let now = Timestamp::new(inner.now);
+        work(&mut inner, now)
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore")
+            .field("rooms", &self.inner.lock().rooms.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl RoomStore for MemoryStore {
+    async fn claim(
+        &self,
+        room: &RoomId,
+        epoch: Epoch,
+        owner: &NodeId,
+    ) -> Result<Claim, StoreError> {
+        let claimed = self.enter(|inner, now| {
+            let stored = inner.rooms.entry(room.clone()).or_insert_with(|| Stored {
+                generation: Generation::new(now.as_millis()),
+                epoch,
+                owner: owner.clone(),
+                last: Seq::default(),
+                events: VecDeque::new(),
+                snapshot: None,
+            });
+            if stored.epoch > epoch || (stored.epoch == epoch && stored.owner != *owner) {
+                return Err((stored.epoch, stored.owner.clone()));
+            }
+            stored.epoch = epoch;
+            stored.owner = owner.clone();
+            Ok(stored.copy(now))
+        });
+        match claimed {
+            Ok(copied) => Ok(Claim::Claimed(Box::new(copied.fold()?))),
+            Err((epoch, owner)) => Ok(Claim::Fenced { epoch, owner: Some(owner) }),
+        }
+    }
+
+    async fn load(&self, room: &RoomId) -> Result<Loaded, StoreError> {
+        self.enter(|inner, now| match inner.rooms.get(room) {
+            Some(stored) => stored.copy(now),
+            None => Copied::nothing(now),
+        })
+        .fold()
+    }
+
+    async fn append(
+        &self,
+        room: &RoomId,
+        epoch: Epoch,
+        expected: Seq,
+        guard: Guard,
+        events: &[Event],
+    ) -> Result<Appended, StoreError> {
+        let seq = check_batch(expected, events)?;
+        Ok(self.enter(|inner, now| {
+            let Some(stored) = inner.rooms.get_mut(room) else {
+                return Appended::Fenced { epoch: Epoch::default(), owner: None };
+            };
+            if stored.epoch != epoch {
+                return Appended::Fenced { epoch: stored.epoch, owner: Some(stored.owner.clone()) };
+            }
+            if stored.last != expected {
+                return Appended::Conflict { seq: stored.last };
+            }
+            if guard.not_before.is_some_and(|bound| now < bound) {
+                return Appended::TooEarly { now };
+            }
+            if guard.not_after.is_some_and(|bound| now >= bound) {
+                return Appended::TooLate { now };
+            }
+            stored
+                .events
+                .extend(events.iter().map(|event| StoredEvent { epoch, event: event.clone() }));
+            stored.last = seq;
+            Appended::Stored { seq, at: now }
+        }))
+    }
+
+    async fn range(
+        &self,
+        room: &RoomId,
+        after: Seq,
+        limit: usize,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        Ok(self.enter(|inner, _| match inner.rooms.get(room) {
+            Some(stored) => stored.after(after).take(limit).cloned().collect(),
+            None => Vec::new(),
+        }))
+    }
+
+    async fn snapshot(
+        &self,
+        room: &RoomId,
+        epoch: Epoch,
+        snapshot: &AuctionSnapshot,
+    ) -> Result<(), StoreError> {
+        let seq = snapshot.seq();
+        self.enter(|inner, _| {
+            let Some(stored) = inner.rooms.get_mut(room) else {
+                return;
+            };
+            let newer = stored.snapshot.as_ref().is_none_or(|(held, _)| seq > *held);
+            if stored.epoch == epoch && seq <= stored.last && newer {
+                stored.snapshot = Some((seq, snapshot.clone()));
+                let keep_after = Seq::new(seq.get().saturating_sub(EVENTS_KEPT));
+                let dropped = stored.events.partition_point(|e| e.event.seq <= keep_after);
+                stored.events.drain(..dropped);
+            }
+        });
+        Ok(())
+    }
+
+    async fn take_bid(&self, user: &UserId, max: u32, window: Millis) -> Result<Take, StoreError> {
+        Ok(self.enter(|inner, now| inner.limiter.take(user, max, window, now)))
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        Ok(self.enter(|_, now| now))
+    }
+
+    fn durability(&self) -> Durability {
+        Durability::Memory
+    }
+}
+
+// === impl Stored ===
+
+impl Stored {
+    fn after(&self, after: Seq) -> impl Iterator<Item = &StoredEvent> {
+        let start = self.events.partition_point(|e| e.event.seq <= after);
+        self.events.range(start..)
+    }
+
+    fn copy(&self, now: Timestamp) -> Copied {
+        let (from, snapshot) = match &self.snapshot {
+            Some((seq, snapshot)) => (*seq, Some(snapshot.clone())),
+            None => (Seq::default(), None),
+        };
+        Copied {
+            generation: self.generation,
+            epoch: self.epoch,
+            owner: Some(self.owner.clone()),
+            snapshot,
+            tail: self.after(from).cloned().collect(),
+            now,
+        }
+    }
+}
+
+// === impl Copied ===
+
+impl Copied {
+    fn nothing(now: Timestamp) -> Self {
+        Self {
+            generation: Generation::default(),
+            epoch: Epoch::default(),
+            owner: None,
+            snapshot: None,
+            tail: Vec::new(),
+            now,
+        }
+    }
+
+    fn fold(self) -> Result<Loaded, StoreError> {
+        Ok(Loaded {
+            auction: fold(self.snapshot, self.tail.iter().map(|e| &e.event))?,
+            generation: self.generation,
+            epoch: self.epoch,
+            owner: self.owner,
+            now: self.now,
+        })
+    }
+}

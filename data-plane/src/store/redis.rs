@@ -1,0 +1,313 @@
+//! The Redis engine: one stream, one hash and one snapshot for each room, under one hash tag.
+//!
+//! ```text
+//! gavel:room:{<id>}:meta      hash    generation epoch owner seq now
+//! gavel:room:{<id>}:events    stream  <seq>-0 -> e epoch, d event as JSON
+//! gavel:room:{<id>}:snapshot  hash    seq, data: snapshot as JSON
+//! gavel:limit:bid:{<user>}    sorted set of the times of recent bids, with an expiry
+//! ```
+//!
+//! Every call is one Lua script, found by the hash of its text: two releases with different
+//! scripts can work on the same Redis.
+
+mod failure;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use gavel_rules::{
+    AuctionSnapshot, Epoch, Event, Generation, Guard, Millis, NodeId, RoomId, Seq, Timestamp,
+    UserId,
+};
+use gavel_runtime::redis::{FromRedisValue, Redis, Script, ToRedisArgs, cmd};
+
+use self::failure::{FailureLog, class, corrupt};
+use super::{
+    Appended, Claim, Durability, EVENTS_KEPT, Loaded, RoomStore, StoreError, StoredEvent, Take,
+    check_batch, fold,
+};
+
+/// Events read at a time; more than lie between two snapshots, so a load reads once.
+const PAGE_EVENTS: usize = 1024;
+
+const _: () = assert!(PAGE_EVENTS as u64 > super::SNAPSHOT_INTERVAL_EVENTS);
+
+/// A store in one Redis.
+#[derive(Debug)]
+pub struct RedisStore {
+    redis: Redis,
+    scripts: Scripts,
+    failures: FailureLog,
+    /// The latest time Redis told us, which the clock does not fall behind.
+    now: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Scripts {
+    append: Script,
+    claim: Script,
+    load: Script,
+    range: Script,
+    snapshot: Script,
+    take_bid: Script,
+}
+
+/// The keys of a room.
+struct Keys {
+    meta: String,
+    events: String,
+    snapshot: String,
+}
+
+/// What `load.lua` replies.
+type Header = (u64, u64, u64, String, u64, u64, String);
+
+// === impl RedisStore ===
+
+impl RedisStore {
+    /// A store at `url`. Connects on first use.
+    pub fn open(url: &str) -> Result<Self, StoreError> {
+        let redis = Redis::connect(url).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        Ok(Self {
+            redis,
+            scripts: Scripts::new(),
+            failures: FailureLog::default(),
+            now: AtomicU64::new(0),
+        })
+    }
+
+    async fn run<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        keys: &[&str],
+        args: impl ToRedisArgs,
+    ) -> Result<T, StoreError> {
+        let outcome = self.redis.script(script).invoke(keys, args).await;
+        self.failures.note(outcome.as_ref().err());
+        outcome.map_err(|error| class(&error))
+    }
+
+    /// Notes a time Redis told us and gives the latest of all.
+    fn at(&self, ms: u64) -> Timestamp {
+        Timestamp::new(self.now.fetch_max(ms, Ordering::Relaxed).max(ms))
+    }
+
+    async fn header(&self, keys: &Keys) -> Result<Header, StoreError> {
+        let script = &self.scripts.load;
+        self.run(script, &[&keys.meta, &keys.snapshot], NO_ARGS).await
+    }
+
+    async fn page(
+        &self,
+        keys: &Keys,
+        after: Seq,
+        limit: usize,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let script = &self.scripts.range;
+        let args = (after.next().get(), limit.min(PAGE_EVENTS));
+        let flat: Vec<String> = self.run(script, &[&keys.events], args).await?;
+        flat.chunks(3).map(stored_event).collect()
+    }
+
+    async fn load_room(&self, room: &RoomId) -> Result<Loaded, StoreError> {
+        let keys = Keys::of(room);
+        let (now, generation, epoch, owner, seq, snapshot_seq, snapshot) =
+            self.header(&keys).await?;
+        let snapshot = match snapshot.as_str() {
+            "" => None,
+            json => Some(serde_json::from_str(json).map_err(corrupt)?),
+        };
+        let mut auction = fold(snapshot, [])?;
+        let mut last = Seq::new(snapshot_seq);
+        loop {
+            let page = self.page(&keys, last, PAGE_EVENTS).await?;
+            for stored in &page {
+                auction.apply(&stored.event).map_err(corrupt)?;
+                last = stored.event.seq;
+            }
+            if page.len() < PAGE_EVENTS {
+                break;
+            }
+        }
+        if last < Seq::new(seq) {
+            let lost = format!("room {room} has had event {seq}, but the stream ends at {last}");
+            return Err(StoreError::Corrupt(lost));
+        }
+        Ok(Loaded {
+            auction,
+            generation: Generation::new(generation),
+            epoch: Epoch::new(epoch),
+            owner: parse_owner(&owner)?,
+            now: self.at(now),
+        })
+    }
+}
+
+#[async_trait]
+impl RoomStore for RedisStore {
+    async fn claim(
+        &self,
+        room: &RoomId,
+        epoch: Epoch,
+        owner: &NodeId,
+    ) -> Result<Claim, StoreError> {
+        let keys = Keys::of(room);
+        let script = &self.scripts.claim;
+        let args = (epoch.get(), owner.as_ref());
+        let (word, held, holder): (String, u64, String) =
+            self.run(script, &[&keys.meta], args).await?;
+        if word == "fenced" {
+            return Ok(Claim::Fenced { epoch: Epoch::new(held), owner: parse_owner(&holder)? });
+        }
+        let loaded = self.load_room(room).await?;
+        if loaded.epoch == epoch && loaded.owner.as_ref() == Some(owner) {
+            return Ok(Claim::Claimed(Box::new(loaded)));
+        }
+        // Somebody claimed a later epoch between the two calls.
+        Ok(Claim::Fenced { epoch: loaded.epoch, owner: loaded.owner })
+    }
+
+    async fn load(&self, room: &RoomId) -> Result<Loaded, StoreError> {
+        self.load_room(room).await
+    }
+
+    async fn append(
+        &self,
+        room: &RoomId,
+        epoch: Epoch,
+        expected: Seq,
+        guard: Guard,
+        events: &[Event],
+    ) -> Result<Appended, StoreError> {
+        let seq = check_batch(expected, events)?;
+        let bound = |at: Option<Timestamp>| at.map(|at| at.as_millis().to_string());
+        let mut args = vec![
+            epoch.to_string(),
+            expected.to_string(),
+            bound(guard.not_before).unwrap_or_default(),
+            bound(guard.not_after).unwrap_or_default(),
+        ];
+        for event in events {
+            args.push(serde_json::to_string(event).map_err(corrupt)?);
+        }
+        let keys = Keys::of(room);
+        let (word, number, owner): (String, u64, String) =
+            self.run(&self.scripts.append, &[&keys.meta, &keys.events], args).await?;
+        Ok(match word.as_str() {
+            "stored" => Appended::Stored { seq, at: self.at(number) },
+            "fenced" => Appended::Fenced { epoch: Epoch::new(number), owner: parse_owner(&owner)? },
+            "conflict" => Appended::Conflict { seq: Seq::new(number) },
+            "early" => Appended::TooEarly { now: self.at(number) },
+            "late" => Appended::TooLate { now: self.at(number) },
+            // The script is ours; a word it does not know means nothing was understood.
+            _ => return Err(StoreError::Unknown),
+        })
+    }
+
+    async fn range(
+        &self,
+        room: &RoomId,
+        after: Seq,
+        limit: usize,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let keys = Keys::of(room);
+        let mut events: Vec<StoredEvent> = Vec::new();
+        while events.len() < limit {
+            let last = events.last().map_or(after, |stored| stored.event.seq);
+            let wanted = PAGE_EVENTS.min(limit - events.len());
+            let page = self.page(&keys, last, wanted).await?;
+            let found = page.len();
+            events.extend(page);
+            if found < wanted {
+                break;
+            }
+        }
+        Ok(events)
+    }
+
+    async fn snapshot(
+        &self,
+        room: &RoomId,
+        epoch: Epoch,
+        snapshot: &AuctionSnapshot,
+    ) -> Result<(), StoreError> {
+        let keys = Keys::of(room);
+        let seq = snapshot.seq().get();
+        let json = serde_json::to_string(snapshot).map_err(corrupt)?;
+        let keep_from = seq.saturating_sub(EVENTS_KEPT).saturating_add(1);
+        let script = &self.scripts.snapshot;
+        let keys = [&*keys.meta, &*keys.snapshot, &*keys.events];
+        let args = (epoch.get(), seq, json, keep_from);
+        self.run::<u64>(script, &keys, args).await?;
+        Ok(())
+    }
+
+    async fn take_bid(&self, user: &UserId, max: u32, window: Millis) -> Result<Take, StoreError> {
+        let key = format!("gavel:limit:bid:{{{user}}}");
+        let script = &self.scripts.take_bid;
+        let wait: i64 = self.run(script, &[&key], (max, window.get())).await?;
+        Ok(match u64::try_from(wait) {
+            Ok(ms) => Take::Refused { retry_after: Millis::new(ms) },
+            Err(_) => Take::Taken,
+        })
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        let outcome = self.redis.cmd::<(u64, u64)>(&cmd("TIME")).await;
+        self.failures.note(outcome.as_ref().err());
+        let (seconds, micros) = outcome.map_err(|error| class(&error))?;
+        Ok(self.at(seconds.saturating_mul(1000).saturating_add(micros / 1000)))
+    }
+
+    fn durability(&self) -> Durability {
+        Durability::Primary
+    }
+}
+
+// === impl Scripts ===
+
+impl Scripts {
+    fn new() -> Self {
+        Self {
+            append: Script::new(include_str!("append.lua")),
+            claim: Script::new(include_str!("claim.lua")),
+            load: Script::new(include_str!("load.lua")),
+            range: Script::new(include_str!("range.lua")),
+            snapshot: Script::new(include_str!("snapshot.lua")),
+            take_bid: Script::new(include_str!("take_bid.lua")),
+        }
+    }
+}
+
+// === impl Keys ===
+
+impl Keys {
+    fn of(room: &RoomId) -> Self {
+        Self {
+            meta: format!("gavel:room:{{{room}}}:meta"),
+            events: format!("gavel:room:{{{room}}}:events"),
+            snapshot: format!("gavel:room:{{{room}}}:snapshot"),
+        }
+    }
+}
+
+const NO_ARGS: &[&str] = &[];
+
+/// One entry as `range.lua` flattens it.
+fn stored_event(entry: &[String]) -> Result<StoredEvent, StoreError> {
+    let [seq, epoch, json] = entry else {
+        return Err(corrupt("a stream entry without epoch or event"));
+    };
+    let event: Event = serde_json::from_str(json).map_err(corrupt)?;
+    if event.seq.to_string() != *seq {
+        return Err(corrupt(format!("entry {seq} holds event {}", event.seq)));
+    }
+    Ok(StoredEvent { epoch: Epoch::new(epoch.parse().map_err(corrupt)?), event })
+}
+
+fn parse_owner(text: &str) -> Result<Option<NodeId>, StoreError> {
+    match text {
+        "" => Ok(None),
+        id => id.parse().map(Some).map_err(corrupt),
+    }
+}
