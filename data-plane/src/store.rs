@@ -32,8 +32,9 @@ pub const SNAPSHOT_INTERVAL_EVENTS: u64 = 512;
 pub const APPEND_EVENTS_MAX: usize = 1024;
 
 /// Events kept behind a snapshot. Older ones are dropped when a snapshot is written, so a room that
-/// opens again for ever stays bounded; some 60 MB of Redis for a room that has used it up.
-pub const EVENTS_KEPT: u64 = 262_144;
+/// opens again for ever stays bounded; some 60 MB of Redis for a room that has used it up. Tests
+/// would take minutes to get there.
+pub const EVENTS_KEPT: u64 = if cfg!(test) { 2_048 } else { 262_144 };
 
 const _: () = assert!(EVENTS_KEPT > SNAPSHOT_INTERVAL_EVENTS);
 

@@ -10,7 +10,7 @@ use super::fixture::{
     ANY_TIME, Owned, assert_same, assert_stored, bid_id, bidder, claimed, event, events, folded,
     node, room,
 };
-use crate::store::{APPEND_EVENTS_MAX, Appended, Claim, RoomStore, StoreError};
+use crate::store::{APPEND_EVENTS_MAX, Appended, Claim, EVENTS_KEPT, RoomStore, StoreError};
 
 super::on_every_engine! {
     an_unknown_room_is_empty_and_takes_no_events
@@ -24,6 +24,7 @@ super::on_every_engine! {
     of_many_claims_of_one_epoch_one_wins
     snapshot_and_tail_are_the_fold
     a_useless_snapshot_changes_nothing
+    events_far_behind_a_snapshot_are_dropped
     ranges_are_cut_where_asked
     rooms_do_not_mix
     the_clock_does_not_go_back
@@ -148,7 +149,9 @@ async fn of_two_appenders_one_wins_each_seq(store: Arc<dyn RoomStore>) {
                             next = seq.get() + 1;
                         }
                         Appended::Conflict { seq } => next = seq.get() + 1,
-                        other => panic!("{other:?}"),
+                        other @ (Appended::Fenced { .. }
+                        | Appended::TooEarly { .. }
+                        | Appended::TooLate { .. }) => panic!("{other:?}"),
                     }
                     tokio::task::yield_now().await;
                 }
@@ -213,6 +216,24 @@ async fn a_useless_snapshot_changes_nothing(store: Arc<dyn RoomStore>) {
     let snapshot = folded(5).to_snapshot();
     store.snapshot(&room("nowhere"), Epoch::new(0), &snapshot).await.unwrap();
     assert_eq!(store.load(&room("nowhere")).await.unwrap().auction.view().seq, Seq::new(0));
+}
+
+async fn events_far_behind_a_snapshot_are_dropped(store: Arc<dyn RoomStore>) {
+    let owned = Owned::claim(&store, "r").await;
+    let last = EVENTS_KEPT + 1000;
+    owned.fill(1, last).await;
+    let snapshot = folded(last).to_snapshot();
+    store.snapshot(&owned.room, owned.epoch, &snapshot).await.unwrap();
+    let all = usize::try_from(last).unwrap();
+    let kept = store.range(&owned.room, Seq::new(0), all).await.unwrap();
+    // Redis drops whole nodes of its stream only, so it keeps some more.
+    let first = kept.first().unwrap().event.seq.get();
+    assert!(first > 1 && first <= last - EVENTS_KEPT + 1, "{first}");
+    assert!(kept.iter().map(|stored| stored.event.seq.get()).eq(first..=last));
+
+    assert_same(&owned.load().await.auction, &folded(last));
+    assert_stored(&owned.append(last + 1, last + 1).await);
+    assert_same(&owned.load().await.auction, &folded(last + 1));
 }
 
 async fn ranges_are_cut_where_asked(store: Arc<dyn RoomStore>) {
