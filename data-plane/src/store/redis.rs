@@ -83,7 +83,7 @@ impl RedisStore {
         args: impl ToRedisArgs,
     ) -> Result<T, StoreError> {
         let outcome = self.redis.script(script).invoke(keys, args).await;
-        self.failures.note(outcome.as_ref().err());
+        self.failures.note(&outcome);
         outcome.map_err(|error| class(&error))
     }
 
@@ -254,7 +254,7 @@ impl RoomStore for RedisStore {
 
     async fn now(&self) -> Result<Timestamp, StoreError> {
         let outcome = self.redis.cmd::<(u64, u64)>(&cmd("TIME")).await;
-        self.failures.note(outcome.as_ref().err());
+        self.failures.note(&outcome);
         let (seconds, micros) = outcome.map_err(|error| class(&error))?;
         Ok(self.at(seconds.saturating_mul(1000).saturating_add(micros / 1000)))
     }

@@ -1,11 +1,17 @@
-//! What a failure of Redis means for the caller, and the one line an operator reads about it.
+//! What a failure of Redis means for the caller, and the lines an operator reads about it.
 
 use std::fmt::Display;
+use std::mem;
+use std::time::{Duration, Instant};
 
+use gavel_runtime::clock;
 use gavel_runtime::redis::RedisError;
 use parking_lot::Mutex;
 
 use crate::store::StoreError;
+
+/// The least time between two lines about failures.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// Codes of a server that is there but does not do such things now.
 const NOT_NOW: &[&str] = &[
@@ -42,25 +48,37 @@ fn names_a_passing_state(text: &str) -> bool {
     words.any(|word| NOT_NOW.contains(&word))
 }
 
-/// Logs a failure when it begins, when it changes, and when it is over: with a thousand bids a
-/// second, one line for each would hide everything else.
+/// Logs at most one failure in each [`SILENCE`], with the number of those it stands for: with a
+/// thousand bids a second, one line for each would hide everything else.
 #[derive(Debug, Default)]
 pub(super) struct FailureLog {
-    current: Mutex<Option<StoreError>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    silent_until: Option<Instant>,
+    unlogged: u64,
 }
 
 impl FailureLog {
-    pub(super) fn note(&self, error: Option<&RedisError>) {
-        let class = error.map(class);
-        let mut current = self.current.lock();
-        if *current == class {
-            return;
+    pub(super) fn note<T>(&self, outcome: &Result<T, RedisError>) {
+        let Err(error) = outcome else { return };
+        if let Some(failures) = self.state.lock().due(clock::monotonic()) {
+            tracing::warn!(%error, failures, "store.failing");
         }
-        match error {
-            Some(error) => tracing::warn!(%error, "store.failing"),
-            None => tracing::info!("store.recovered"),
+    }
+}
+
+impl State {
+    /// Counts a failure; how many to log, if it is time to.
+    fn due(&mut self, now: Instant) -> Option<u64> {
+        self.unlogged += 1;
+        if self.silent_until.is_some_and(|until| now < until) {
+            return None;
         }
-        *current = class;
+        self.silent_until = Some(now + SILENCE);
+        Some(mem::take(&mut self.unlogged))
     }
 }
 
@@ -83,5 +101,15 @@ mod tests {
         assert!(matches!(class(&wrong), StoreError::Corrupt(_)));
         let lost = RedisError::Unknown("timed out".to_owned());
         assert_eq!(class(&lost), StoreError::Unknown);
+    }
+
+    #[test]
+    fn many_failures_are_one_line_and_all_are_counted() {
+        let (mut state, start) = (State::default(), clock::monotonic());
+        assert_eq!(state.due(start), Some(1));
+        for _ in 0..5 {
+            assert_eq!(state.due(start + SILENCE / 2), None);
+        }
+        assert_eq!(state.due(start + SILENCE), Some(6));
     }
 }
