@@ -13,6 +13,7 @@ use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
@@ -25,6 +26,9 @@ pub use context::{TRACEPARENT_BYTES_MAX, inject, inject_from, link, parent_of};
 
 /// How long the last spans may take to leave at the end of the process.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The SDK tells about itself at `info`, which interests nobody on a laptop.
+const DEFAULT_FILTER: &str = "info,opentelemetry=warn";
 
 /// Keeps telemetry alive; when dropped, the last spans are sent.
 #[must_use = "telemetry ends when the guard is dropped"]
@@ -45,9 +49,11 @@ pub fn init(service: &'static str, instance: &str) -> Guard {
         Some(Err(error)) => (None, Some(error)),
         None => (None, None),
     };
-    let traces =
-        provider.as_ref().map(|p| tracing_opentelemetry::layer().with_tracer(p.tracer(service)));
-    let installed = Registry::default().with(traces).with(logs()).with(filter()).try_init();
+    // Each layer has its own filter: a quieter log must not thin out traces.
+    let traces = provider.as_ref().map(|p| {
+        tracing_opentelemetry::layer().with_tracer(p.tracer(service)).with_filter(LevelFilter::INFO)
+    });
+    let installed = Registry::default().with(traces).with(logs().with_filter(filter())).try_init();
     if let (Ok(()), Some(provider)) = (&installed, &provider) {
         global::set_tracer_provider(provider.clone());
     }
@@ -105,7 +111,7 @@ where
 fn filter() -> EnvFilter {
     config::variable("RUST_LOG")
         .and_then(|text| EnvFilter::try_new(text).ok())
-        .unwrap_or_else(|| EnvFilter::new("info"))
+        .unwrap_or_else(|| EnvFilter::new(DEFAULT_FILTER))
 }
 
 // === impl Guard ===

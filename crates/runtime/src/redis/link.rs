@@ -14,6 +14,10 @@ use crate::clock;
 /// peer may be frozen, or the path may lead nowhere without a reset.
 const TIMEOUTS_MAX: u32 = 4;
 
+/// Commands that may wait to be written; more wait at their callers. The
+/// driver's own 50 would throttle a node with a thousand busy rooms.
+const IN_FLIGHT_MAX: usize = 1_024;
+
 /// Counts the connections of one link, so that a late failure of an old one
 /// does not throw away its successor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +52,8 @@ impl Link {
             client,
             config: AsyncConnectionConfig::new()
                 .set_connection_timeout(Some(CONNECT_TIMEOUT))
-                .set_response_timeout(Some(RESPONSE_TIMEOUT)),
+                .set_response_timeout(Some(RESPONSE_TIMEOUT))
+                .set_pipeline_buffer_size(IN_FLIGHT_MAX),
             connecting: Mutex::new(Retry::new()),
             state: parking_lot::Mutex::new(State { connection: None, era: 0, timeouts: 0 }),
         }
