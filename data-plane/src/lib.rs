@@ -1,1 +1,4 @@
 //! Under construction.
+
+pub mod metrics;
+pub mod store;
