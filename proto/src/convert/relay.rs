@@ -1,0 +1,177 @@
+//! What nodes tell each other.
+
+use super::{ConvertError, amount, parse, required};
+use crate::relay::v1 as wire;
+use gavel_rules::{
+    auction::{Bid, Verdict, View},
+    id::RoomId,
+    order::{Epoch, Generation, Version},
+};
+
+/// A bid on its way from the edge to the owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelayedBid {
+    /// Comes back with the answer.
+    pub token: u64,
+    /// Where the bid goes.
+    pub room: RoomId,
+    /// The bid itself.
+    pub bid: Bid,
+    /// Whether the bidder came without a token.
+    pub guest: bool,
+    /// W3C traceparent of the edge's span, may be empty.
+    pub traceparent: String,
+}
+
+/// The owner's answer to a relayed bid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelayedAnswer {
+    /// Which bid of the stream.
+    pub token: u64,
+    /// The answer.
+    pub verdict: Verdict,
+    /// How safely an accepted bid is stored.
+    pub durability: String,
+}
+
+/// A room's whole public state as its owner sends it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomSnapshot {
+    /// Which room.
+    pub room: RoomId,
+    /// The owner's epoch.
+    pub epoch: Epoch,
+    /// The history that seq counts in.
+    pub generation: Generation,
+    /// The state.
+    pub view: View,
+}
+
+/// A room's state right after one event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomUpdate {
+    /// Which room.
+    pub room: RoomId,
+    /// The owner's epoch.
+    pub epoch: Epoch,
+    /// The state; its seq is the event's.
+    pub view: View,
+    /// W3C traceparents of the bids behind it.
+    pub traceparents: Vec<String>,
+}
+
+// === the bid and its answer ===
+
+impl TryFrom<wire::PlaceBid> for RelayedBid {
+    type Error = ConvertError;
+
+    fn try_from(from: wire::PlaceBid) -> Result<Self, ConvertError> {
+        Ok(Self {
+            token: from.token,
+            room: parse("room_id", &from.room_id)?,
+            bid: Bid {
+                bidder: parse("bidder", &from.bidder)?,
+                bid_id: parse("bid_id", &from.bid_id)?,
+                amount: amount("amount", from.amount)?,
+                flags: Version::new(from.flags_version),
+                limits: Version::new(from.limits_version),
+            },
+            guest: from.guest,
+            traceparent: from.traceparent,
+        })
+    }
+}
+
+impl From<RelayedBid> for wire::PlaceBid {
+    fn from(relayed: RelayedBid) -> Self {
+        Self {
+            token: relayed.token,
+            room_id: relayed.room.to_string(),
+            bidder: relayed.bid.bidder.to_string(),
+            bid_id: relayed.bid.bid_id.to_string(),
+            amount: relayed.bid.amount.minor(),
+            traceparent: relayed.traceparent,
+            flags_version: relayed.bid.flags.get(),
+            limits_version: relayed.bid.limits.get(),
+            guest: relayed.guest,
+        }
+    }
+}
+
+impl TryFrom<wire::BidAnswer> for RelayedAnswer {
+    type Error = ConvertError;
+
+    fn try_from(from: wire::BidAnswer) -> Result<Self, ConvertError> {
+        Ok(Self {
+            token: from.token,
+            verdict: required("verdict", from.verdict)?
+                .try_into()
+                .map_err(|error: ConvertError| error.within("verdict"))?,
+            durability: from.durability,
+        })
+    }
+}
+
+impl From<RelayedAnswer> for wire::BidAnswer {
+    fn from(answer: RelayedAnswer) -> Self {
+        Self {
+            token: answer.token,
+            verdict: Some(answer.verdict.into()),
+            durability: answer.durability,
+        }
+    }
+}
+
+// === snapshots and updates ===
+
+impl TryFrom<wire::Snapshot> for RoomSnapshot {
+    type Error = ConvertError;
+
+    fn try_from(from: wire::Snapshot) -> Result<Self, ConvertError> {
+        Ok(Self {
+            room: parse("room_id", &from.room_id)?,
+            epoch: Epoch::new(from.epoch),
+            generation: Generation::new(from.generation),
+            view: view(from.view)?,
+        })
+    }
+}
+
+impl From<RoomSnapshot> for wire::Snapshot {
+    fn from(snapshot: RoomSnapshot) -> Self {
+        Self {
+            room_id: snapshot.room.to_string(),
+            epoch: snapshot.epoch.get(),
+            generation: snapshot.generation.get(),
+            view: Some(snapshot.view.into()),
+        }
+    }
+}
+
+impl TryFrom<wire::Update> for RoomUpdate {
+    type Error = ConvertError;
+
+    fn try_from(from: wire::Update) -> Result<Self, ConvertError> {
+        Ok(Self {
+            room: parse("room_id", &from.room_id)?,
+            epoch: Epoch::new(from.epoch),
+            view: view(from.view)?,
+            traceparents: from.traceparents,
+        })
+    }
+}
+
+impl From<RoomUpdate> for wire::Update {
+    fn from(update: RoomUpdate) -> Self {
+        Self {
+            room_id: update.room.to_string(),
+            epoch: update.epoch.get(),
+            view: Some(update.view.into()),
+            traceparents: update.traceparents,
+        }
+    }
+}
+
+fn view(view: Option<crate::common::v1::View>) -> Result<View, ConvertError> {
+    required("view", view)?.try_into().map_err(|error: ConvertError| error.within("view"))
+}
