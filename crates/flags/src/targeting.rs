@@ -28,7 +28,7 @@ pub(crate) fn compile(
     if object.is_empty() {
         return Ok(None);
     }
-    let mut resolver = Resolver { evaluators, trail: Vec::new(), nodes: 0 };
+    let mut resolver = Resolver { evaluators, trail: Vec::new(), nodes: 0, depth: 0 };
     let resolved = resolver.resolve(rules, at)?;
     check_operators(&resolved, at)?;
     check_results(&resolved, at, variants)?;
@@ -41,17 +41,22 @@ pub(crate) fn compile(
 pub(crate) fn check_evaluators(evaluators: &Map<String, Value>, at: &At) -> Result<(), FlagError> {
     for (name, rules) in evaluators {
         let at = at.key(name);
-        let mut resolver = Resolver { evaluators, trail: vec![name], nodes: 0 };
+        let mut resolver = Resolver { evaluators, trail: vec![name], nodes: 0, depth: 0 };
         check_operators(&resolver.resolve(rules, &at)?, &at)?;
     }
     Ok(())
 }
+
+/// How deep rules may nest once references are resolved: they are walked and
+/// evaluated recursively.
+const DEPTH_MAX: usize = 64;
 
 struct Resolver<'a> {
     evaluators: &'a Map<String, Value>,
     /// The references that lead here, to find a circle.
     trail: Vec<&'a str>,
     nodes: usize,
+    depth: usize,
 }
 
 // === impl Resolver ===
@@ -62,6 +67,16 @@ impl<'a> Resolver<'a> {
         if self.nodes > NODES_MAX {
             return Err(at.fault(format!("the rules have more than {NODES_MAX} nodes")));
         }
+        if self.depth > DEPTH_MAX {
+            return Err(at.fault(format!("the rules nest deeper than {DEPTH_MAX}")));
+        }
+        self.depth += 1;
+        let resolved = self.resolve_within(node, at);
+        self.depth -= 1;
+        resolved
+    }
+
+    fn resolve_within(&mut self, node: &Value, at: &At) -> Result<Value, FlagError> {
         match node {
             Value::Object(object) => match object.get(REF) {
                 Some(name) => self.follow(object, name, at),

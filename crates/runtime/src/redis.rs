@@ -32,6 +32,13 @@ pub const RESPONSE_TIMEOUT: Duration = Duration::from_millis(250);
 /// How long connecting may take.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_millis(200);
 
+/// What came of a command once there was a connection to send it over.
+struct Reply {
+    outcome: Result<Value, RedisError>,
+    /// The server does not know the script that was named.
+    no_script: bool,
+}
+
 /// Short, because every bid of every room waits for it.
 fn reconnect_backoff() -> Backoff {
     Backoff::try_new(Duration::from_millis(20), Duration::from_millis(500))
@@ -62,10 +69,8 @@ impl Redis {
 
     /// Sends one command and reads its reply as `T`.
     pub async fn cmd<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisError> {
-        let (mut connection, era) = self.link.connection().await?;
-        let reply = connection.send_packed_command(command).await;
-        let value = self.link.judge(era, reply)?;
-        error::read(value)
+        let reply = self.send(command).await?;
+        error::read(reply.outcome?)
     }
 
     /// Sends several commands in one trip and reads their replies as `T`;
@@ -79,6 +84,14 @@ impl Redis {
     /// Prepares a call of `script`.
     pub fn script<'a>(&'a self, script: &'a Script) -> Invocation<'a> {
         Invocation::new(self, script)
+    }
+
+    async fn send(&self, command: &Cmd) -> Result<Reply, RedisError> {
+        let (mut connection, era) = self.link.connection().await?;
+        let reply = connection.send_packed_command(command).await;
+        let reply = reply.and_then(Value::extract_error);
+        let no_script = reply.as_ref().is_err_and(error::is_no_script);
+        Ok(Reply { outcome: self.link.judge(era, reply), no_script })
     }
 
     /// A connection of its own, for commands that block (`XREAD BLOCK`);

@@ -122,3 +122,22 @@ fn circles_and_explosions_of_references_are_refused() {
     let error = Flags::parse(&json!({"flags": {}, "$evaluators": evaluators}).to_string());
     assert!(error.unwrap_err().message.contains("10000 nodes"));
 }
+
+#[test]
+fn rules_that_nest_too_deep_are_refused() {
+    let mut rules = json!(true);
+    for _ in 0..40 {
+        rules = json!({"!": [rules]});
+    }
+    let mut document = with_rules(&json!({"if": [rules, "a"]}));
+    assert_eq!(refused(&document).matches('!').count(), 32);
+
+    // References may not hide the depth.
+    let mut evaluators = json!({"e0": true});
+    for level in 1..5_000 {
+        evaluators[format!("e{level}")] = json!({"!": [{"$ref": format!("e{}", level - 1)}]});
+    }
+    document = json!({"flags": {}, "$evaluators": evaluators});
+    let error = Flags::parse(&document.to_string()).unwrap_err();
+    assert!(error.message.contains("nest deeper"), "{error}");
+}

@@ -61,15 +61,13 @@ fn not_ready(kind: ErrorKind, code: Option<&str>) -> bool {
     ) || matches!(code, Some("BUSY" | "NOREPLICAS"))
 }
 
-/// Reads a reply as `T`, turning the errors that a reply itself may be into
-/// ours.
+/// Reads a reply as `T`.
 pub(super) fn read<T: FromRedisValue>(value: Value) -> Result<T, RedisError> {
-    let value = value.extract_error().map_err(|error| RedisError::after_sending(&error))?;
     // The command was done, but whoever asked expected another reply.
     T::from_redis_value(value).map_err(|error| RedisError::Unknown(error.to_string()))
 }
 
 /// Whether the server does not know the script that was named.
-pub(super) fn is_no_script(error: &RedisError) -> bool {
-    matches!(error, RedisError::Refused(text) if text.starts_with("NOSCRIPT") || text.contains("NoScript"))
+pub(super) fn is_no_script(error: &::redis::RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }

@@ -2,7 +2,7 @@
 
 use ::redis::{FromRedisValue, ToRedisArgs, cmd};
 
-use super::error::is_no_script;
+use super::error::read;
 use super::{Redis, RedisError};
 
 /// A Lua script and its digest.
@@ -60,13 +60,12 @@ impl<'a> Invocation<'a> {
     ) -> Result<T, RedisError> {
         let mut call = cmd("EVALSHA");
         call.arg(&self.script.sha).arg(keys.num_of_args()).arg(keys).arg(args);
-        match self.redis.cmd(&call).await {
-            Err(error) if is_no_script(&error) => {
-                self.load().await?;
-                self.redis.cmd(&call).await
-            }
-            other => other,
+        let mut reply = self.redis.send(&call).await?;
+        if reply.no_script {
+            self.load().await?;
+            reply = self.redis.send(&call).await?;
         }
+        read(reply.outcome?)
     }
 
     async fn load(&self) -> Result<(), RedisError> {

@@ -1,43 +1,36 @@
-use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+
+use futures::StreamExt as _;
 
 use super::*;
 use crate::clock;
 
-/// A server of its own for each test, stopped when dropped.
+/// A server of its own for each test, stopped when dropped. It listens on a
+/// socket in its directory, for which no other process can compete.
 struct Server {
-    port: u16,
     directory: tempfile::TempDir,
     process: Option<Child>,
 }
 
 impl Server {
     async fn start() -> Self {
-        let mut server =
-            Self { port: free_port(), directory: tempfile::tempdir().unwrap(), process: None };
+        let directory = tempfile::tempdir().unwrap();
+        let mut server = Self { directory, process: None };
         server.run().await;
         server
     }
 
     async fn run(&mut self) {
         let child = Command::new("redis-server")
-            .args(["--port", &self.port.to_string()])
-            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-            .arg("--dir")
-            .arg(self.directory.path())
+            .args(["--port", "0", "--unixsocket", "redis.sock"])
+            .args(["--save", "", "--appendonly", "no"])
+            .current_dir(self.directory.path())
             .stdout(Stdio::null())
             .spawn()
             .expect("these tests need redis-server on the PATH: apt-get install redis-server");
         self.process = Some(child);
-        let redis = self.client();
-        for _ in 0..500 {
-            if redis.ping().await.is_ok() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("redis-server did not answer");
+        until_ready(&self.client()).await;
     }
 
     fn kill(&mut self) {
@@ -53,7 +46,8 @@ impl Server {
     }
 
     fn client(&self) -> Redis {
-        Redis::connect(&format!("redis://127.0.0.1:{}", self.port)).unwrap()
+        let socket = self.directory.path().join("redis.sock");
+        Redis::connect(&format!("redis+unix://{}", socket.display())).unwrap()
     }
 }
 
@@ -65,11 +59,6 @@ impl Drop for Server {
     }
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap().port()
-}
-
 async fn until_ready(redis: &Redis) {
     for _ in 0..500 {
         if redis.ping().await.is_ok() {
@@ -77,7 +66,7 @@ async fn until_ready(redis: &Redis) {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("the handle did not reconnect");
+    panic!("the server did not answer");
 }
 
 #[tokio::test]
@@ -127,7 +116,7 @@ async fn an_error_of_the_server_is_a_refusal_and_keeps_the_connection() {
 #[tokio::test]
 async fn a_bad_address_is_refused_and_an_absent_server_is_unavailable_at_once() {
     assert!(matches!(Redis::connect("nonsense"), Err(RedisError::Refused(_))));
-    let redis = Redis::connect(&format!("redis://127.0.0.1:{}", free_port())).unwrap();
+    let redis = Redis::connect("redis://127.0.0.1:1").unwrap();
     let start = clock::monotonic();
     for _ in 0..50 {
         let error = redis.ping().await.unwrap_err();
@@ -191,4 +180,16 @@ async fn a_connection_of_its_own_may_block() {
     redis.cmd::<()>(cmd("RPUSH").arg("list").arg("x")).await.unwrap();
     let got = waiter.await.unwrap().unwrap();
     assert_eq!(got.1, "x");
+}
+
+#[tokio::test]
+async fn a_subscriber_receives_what_is_published() {
+    let server = Server::start().await;
+    let redis = server.client();
+    let mut subscriber = redis.subscriber().await.unwrap();
+    subscriber.subscribe("news").await.unwrap();
+    let heard: u64 = redis.cmd(cmd("PUBLISH").arg("news").arg("x")).await.unwrap();
+    assert_eq!(heard, 1);
+    let message = subscriber.on_message().next().await.unwrap();
+    assert_eq!(message.get_payload::<String>().unwrap(), "x");
 }
