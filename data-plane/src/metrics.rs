@@ -6,6 +6,7 @@
 
 mod histogram;
 mod labels;
+mod record;
 mod table;
 
 use gavel_proto::telemetry::v1 as wire;
