@@ -1,4 +1,54 @@
-//! Under construction.
+//! The data plane: sockets and bids. A [`Node`] holds browser sockets, decides
+//! the bids of the rooms it owns, and passes on those of rooms that other
+//! nodes own.
 
+pub mod admission;
+pub mod auth;
+mod bid;
+pub mod close;
+pub mod codec;
+pub mod config;
+mod control;
+mod heartbeat;
+mod http;
 pub mod metrics;
+mod node;
+mod room;
+pub mod session;
+pub mod settings;
+mod socket;
 pub mod store;
+
+pub use config::Config;
+pub use node::Node;
+
+/// Runs a node until the process is asked to stop.
+///
+/// # Errors
+/// If it cannot start.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let shutdown = gavel_runtime::shutdown::Shutdown::on_signals()?;
+    let url = Some(config.redis.url.as_str()).filter(|url| !url.is_empty());
+    let store = store::open(url)?;
+    wait_for(&*store, &shutdown).await;
+    if shutdown.is_triggered() {
+        return Ok(());
+    }
+    let node = Node::start(config, store).await?;
+    shutdown.wait().await;
+    node.stop().await;
+    Ok(())
+}
+
+/// Waits until the store answers, and says so while it does not.
+async fn wait_for(store: &dyn store::RoomStore, shutdown: &gavel_runtime::shutdown::Shutdown) {
+    let mut backoff = gavel_runtime::backoff::Backoff::standard();
+    while let Err(error) = store.now().await {
+        let delay = backoff.next_delay();
+        tracing::warn!(%error, retry_ms = delay.as_millis(), "redis.url: no answer; trying again");
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            () = shutdown.wait() => return,
+        }
+    }
+}

@@ -5,12 +5,15 @@ use std::time::Duration;
 use gavel_rules::{Millis, Verdict};
 
 use super::{BidOutcome, Closed, Metrics};
-use crate::store::StoreError;
+use crate::{close::CloseCode, store::StoreError};
 
 impl Metrics {
     /// A socket ended with this close code; 1006 if there was none.
     pub fn socket_closed(&self, code: u16) {
         self.sockets_closed.inc(Closed::of(Some(code)));
+        if code == CloseCode::TooSlow.code() {
+            self.slow_consumers.inc();
+        }
     }
 
     /// A bid was answered, so long after it arrived.
@@ -27,8 +30,9 @@ impl Metrics {
         self.bid_commit_seconds.observe_duration(after);
     }
 
-    /// An update was queued for this many sockets.
-    pub fn fanned_out(&self, recipients: usize) {
+    /// An update was queued for this many sockets, in this time.
+    pub fn fanned_out(&self, recipients: usize, took: Duration) {
+        self.fanout_seconds.observe_duration(took);
         // Far beyond the last bound, so what does not fit counts the same.
         let recipients = u32::try_from(recipients).unwrap_or(u32::MAX);
         self.fanout_recipients.observe(f64::from(recipients));

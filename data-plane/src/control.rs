@@ -1,0 +1,86 @@
+//! The node's line to the control plane. Everything here may be cut at any
+//! time: the node goes on with what it knows and reconnects.
+
+use crate::node::Shell;
+use gavel_rules::id::RoomId;
+use parking_lot::Mutex;
+use std::{collections::HashSet, sync::Arc};
+use tokio::sync::Notify;
+
+mod configure;
+mod fleet;
+mod report;
+
+/// The rooms that the node wants to hear of.
+#[derive(Debug, Default)]
+pub struct Control {
+    interest: Mutex<Interest>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Interest {
+    rooms: HashSet<RoomId>,
+    added: HashSet<RoomId>,
+    removed: HashSet<RoomId>,
+}
+
+// === impl Control ===
+
+impl Control {
+    /// Asks who owns a room, now and whenever that changes.
+    pub fn interested(&self, room: &RoomId) {
+        let mut interest = self.interest.lock();
+        interest.rooms.insert(room.clone());
+        interest.removed.remove(room);
+        interest.added.insert(room.clone());
+        self.changed.notify_one();
+    }
+
+    /// Ends it.
+    pub fn forget(&self, room: &RoomId) {
+        let mut interest = self.interest.lock();
+        if interest.rooms.remove(room) {
+            interest.added.remove(room);
+            interest.removed.insert(room.clone());
+            self.changed.notify_one();
+        }
+    }
+
+    /// What changed since the last call.
+    fn take_changes(&self) -> (Vec<RoomId>, Vec<RoomId>) {
+        let mut interest = self.interest.lock();
+        let added = std::mem::take(&mut interest.added).into_iter().collect();
+        let removed = std::mem::take(&mut interest.removed).into_iter().collect();
+        (added, removed)
+    }
+
+    /// Makes everything a change, for a control plane that knows nothing yet.
+    fn start_over(&self) {
+        let mut interest = self.interest.lock();
+        interest.added = interest.rooms.clone();
+        interest.removed.clear();
+        self.changed.notify_one();
+    }
+}
+
+/// Starts the three streams to the control plane.
+pub fn start(shell: &Arc<Shell>) {
+    drop(shell.tasks.spawn("control.fleet", fleet::run(Arc::clone(shell))));
+    drop(shell.tasks.spawn("control.config", configure::run(Arc::clone(shell))));
+    drop(shell.tasks.spawn("control.report", report::run(Arc::clone(shell))));
+    drop(shell.tasks.spawn("control.settings", spread_settings(Arc::clone(shell))));
+}
+
+/// Tells the rooms whenever limits or flags change.
+async fn spread_settings(shell: Arc<Shell>) {
+    let mut settings = shell.live.watch();
+    loop {
+        tokio::select! {
+            changed = settings.changed() => if changed.is_err() { return },
+            () = shell.stop.cancelled() => return,
+        }
+        settings.mark_unchanged();
+        shell.rooms.settings_changed().await;
+    }
+}

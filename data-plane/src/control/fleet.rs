@@ -1,0 +1,172 @@
+//! Membership: register, heartbeat, interest up; assignments and commands down.
+
+use crate::{
+    node::Shell,
+    room::{Assignment, Command, CommandDone, Input},
+};
+use gavel_proto::fleet::v1::{
+    self as wire, fleet_service_client::FleetServiceClient, session_request::Kind as Up,
+    session_response::Kind as Down,
+};
+use gavel_rules::{auction::AuctionRules, id::RoomId, order::Epoch};
+use gavel_runtime::{backoff::Backoff, grpc};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+
+/// Messages that may wait for the control plane.
+const QUEUE_MAX: usize = 1024;
+/// How long a command may take in its room.
+const COMMAND_WAIT: Duration = Duration::from_secs(2);
+
+/// Keeps the node a member.
+pub(super) async fn run(shell: Arc<Shell>) {
+    let mut backoff = Backoff::standard();
+    loop {
+        let session = session(&shell, &mut backoff);
+        let ended = shell.stop.run_until_cancelled(session).await;
+        match ended {
+            None => return,
+            Some(Ok(())) => tracing::info!("the control plane ended the session"),
+            Some(Err(error)) => tracing::info!(%error, "the control plane cannot be reached"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(backoff.next_delay()) => {}
+            () = shell.stop.cancelled() => return,
+        }
+    }
+}
+
+async fn session(shell: &Arc<Shell>, backoff: &mut Backoff) -> anyhow::Result<()> {
+    let mut client = FleetServiceClient::new(grpc::channel(&shell.config.control.endpoint)?);
+    let (sender, receiver) = mpsc::channel(QUEUE_MAX);
+    sender.try_send(message(Up::Register(register(shell))))?;
+    let mut stream = client.session(ReceiverStream::new(receiver)).await?.into_inner();
+    let mut heartbeat = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tokio::select! {
+            message = stream.message() => match message?.and_then(|message| message.kind) {
+                Some(Down::Welcome(welcome)) => {
+                    backoff.reset();
+                    let every = welcome.heartbeat_ms.clamp(50, 60_000);
+                    heartbeat = tokio::time::interval(Duration::from_millis(every));
+                    shell.control.start_over();
+                }
+                Some(Down::Assignments(assignments)) => assign(shell, assignments).await,
+                Some(Down::Command(command)) => obey(shell, command, sender.clone()),
+                Some(Down::Superseded(superseded)) => {
+                    tracing::error!(incarnation = superseded.incarnation,
+                        "another process runs under this node's id");
+                    return Ok(());
+                }
+                None => return Ok(()),
+            },
+            _ = heartbeat.tick() => sender.send(message(Up::Heartbeat(beat(shell)))).await?,
+            () = shell.control.changed.notified() => {
+                let (added, removed) = shell.control.take_changes();
+                let text = |rooms: Vec<RoomId>| rooms.iter().map(RoomId::to_string).collect();
+                let interest = wire::Interest { add: text(added), remove: text(removed) };
+                sender.send(message(Up::Interest(interest))).await?;
+            }
+        }
+    }
+}
+
+fn message(kind: Up) -> wire::SessionRequest {
+    wire::SessionRequest { kind: Some(kind) }
+}
+
+fn register(shell: &Shell) -> wire::Register {
+    wire::Register {
+        node_id: shell.id.to_string(),
+        incarnation: shell.incarnation.get(),
+        relay_url: shell.config.relay.advertise.clone(),
+        public_url: shell.config.http.public_url.clone(),
+        zone: shell.config.node.zone.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        weight: 100,
+        held: shell
+            .rooms
+            .owned()
+            .into_iter()
+            .map(|(room, epoch)| wire::HeldRoom { room_id: room.to_string(), epoch: epoch.get() })
+            .collect(),
+    }
+}
+
+fn beat(shell: &Shell) -> wire::Heartbeat {
+    let (sockets, _) = shell.admission.counts();
+    let rooms = u64::try_from(shell.rooms.owned().len()).unwrap_or(u64::MAX);
+    wire::Heartbeat { sockets: sockets.into(), rooms }
+}
+
+/// Hands each assignment to its room; a room that this node is to own starts.
+async fn assign(shell: &Arc<Shell>, assignments: wire::Assignments) {
+    for assigned in assignments.assigned {
+        match assignment(assigned) {
+            Ok((room, assignment)) if assignment.owner.as_ref() == Some(&shell.id) => {
+                if shell.rooms.send(shell, &room, Input::Assigned(assignment)).is_err() {
+                    tracing::warn!(room.id = %room, "no place for an assigned room");
+                }
+            }
+            Ok((room, assignment)) => {
+                shell.rooms.deliver(&room, Input::Assigned(assignment)).await;
+            }
+            Err(error) => tracing::warn!(%error, "an assignment makes no sense"),
+        }
+    }
+    for room in assignments.unknown {
+        if let Ok(room) = room.parse() {
+            shell.rooms.deliver(&room, Input::Unknown).await;
+        }
+    }
+}
+
+fn assignment(assigned: wire::Assignment) -> anyhow::Result<(RoomId, Assignment)> {
+    let owner = Some(assigned.owner).filter(|owner| !owner.is_empty());
+    let assignment = Assignment {
+        epoch: Epoch::new(assigned.epoch),
+        owner: owner.map(|owner| owner.parse()).transpose()?,
+        relay_url: assigned.relay_url,
+        rules: assigned.rules.map(AuctionRules::try_from).transpose()?,
+    };
+    Ok((assigned.room_id.parse()?, assignment))
+}
+
+/// Hands a command to its room and brings back the result.
+fn obey(shell: &Arc<Shell>, command: wire::Command, results: mpsc::Sender<wire::SessionRequest>) {
+    let shell = Arc::clone(shell);
+    drop(gavel_runtime::tasks::spawn("control.command", async move {
+        let command_id = command.command_id;
+        let done = carry_out(&shell, command).await;
+        let result = wire::CommandResult {
+            command_id,
+            error: done.error.unwrap_or_default(),
+            view: done.view.map(Into::into),
+            viewers: u64::try_from(done.viewers).unwrap_or(u64::MAX),
+        };
+        // Without a session the result has nobody to go to.
+        drop(results.send(message(Up::CommandResult(result))).await);
+    }));
+}
+
+async fn carry_out(shell: &Arc<Shell>, command: wire::Command) -> CommandDone {
+    let refuse = |error: &str| CommandDone { error: Some(error.to_owned()), view: None, viewers: 0 };
+    let (Ok(room), Some(kind)) = (command.room_id.parse::<RoomId>(), command.kind) else {
+        return refuse("the command makes no sense");
+    };
+    let command = match kind {
+        wire::command::Kind::Pause(pause) => Command::Pause(pause.reason),
+        wire::command::Kind::Resume(_) => Command::Resume,
+        wire::command::Kind::Close(_) => Command::Close,
+        wire::command::Kind::Inspect(_) => Command::Inspect,
+    };
+    let (sender, receiver) = oneshot::channel();
+    if shell.rooms.send(shell, &room, Input::Command(command, sender)).is_err() {
+        return refuse("the room takes no more just now");
+    }
+    match tokio::time::timeout(COMMAND_WAIT, receiver).await {
+        Ok(Ok(done)) => done,
+        Ok(Err(_)) | Err(_) => refuse("the room did not answer in time"),
+    }
+}

@@ -1,0 +1,89 @@
+//! What a node answers over plain HTTP.
+
+use super::{Peer, pages, upgrade};
+use crate::node::Shell;
+use axum::{
+    Json, Router,
+    extract::{Extension, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde_json::json;
+use std::sync::Arc;
+use subtle::ConstantTimeEq;
+
+pub(super) fn router(shell: Arc<Shell>) -> Router {
+    Router::new()
+        .route("/ws", get(upgrade::upgrade))
+        .route("/livez", get(async || "ok"))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route("/api/websocket/metrics", get(websocket_metrics))
+        .fallback(pages::page)
+        .with_state(shell)
+}
+
+/// Ready means: new sockets are welcome. The control plane need not be there.
+async fn readyz(State(shell): State<Arc<Shell>>) -> Response {
+    if shell.stop.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping").into_response();
+    }
+    "ok".into_response()
+}
+
+async fn metrics(State(shell): State<Arc<Shell>>) -> impl IntoResponse {
+    let rooms = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    shell.metrics.rooms_owned.set(rooms(shell.rooms.owned().len()));
+    shell.metrics.rooms_joined.set(rooms(shell.rooms.len()));
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], shell.metrics.encode())
+}
+
+/// The seed's monitoring endpoint, in the seed's shape.
+async fn websocket_metrics(
+    State(shell): State<Arc<Shell>>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+) -> Response {
+    if !may_read(&shell.config.admin.token, peer, &headers) {
+        let ask = [(header::WWW_AUTHENTICATE, "Bearer")];
+        return (StatusCode::UNAUTHORIZED, ask, "a bearer token is needed").into_response();
+    }
+    let (active, by_ip) = shell.admission.counts();
+    let uptime_ms = shell.now().since(shell.started_at).get();
+    Json(json!({
+        "connections": {
+            "active": active,
+            "byUser": shell.sockets.len(),
+            "byIP": by_ip,
+        },
+        "rooms": {
+            "auctions": shell.rooms.len(),
+            "totalConnections": shell.rooms.seats(),
+        },
+        "memory": { "rss": resident_bytes().await },
+        "uptime": uptime_ms / 1000,
+    }))
+    .into_response()
+}
+
+/// Without a token only this machine may read.
+fn may_read(token: &str, Peer(peer): Peer, headers: &HeaderMap) -> bool {
+    if token.is_empty() {
+        return peer.to_canonical().is_loopback();
+    }
+    let given = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.strip_prefix("Bearer "));
+    given.is_some_and(|given| bool::from(given.as_bytes().ct_eq(token.as_bytes())))
+}
+
+/// Memory that the process holds, in bytes; zero where the system does not tell.
+async fn resident_bytes() -> u64 {
+    const PAGE_BYTES: u64 = 4096;
+    let statm = tokio::fs::read_to_string("/proc/self/statm").await.unwrap_or_default();
+    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    pages.unwrap_or(0) * PAGE_BYTES
+}

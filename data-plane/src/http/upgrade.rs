@@ -1,0 +1,196 @@
+//! From an HTTP request to a socket at work.
+
+use super::Peer;
+use crate::{
+    admission::Place,
+    auth::Identity,
+    close::CloseCode,
+    codec::{
+        handshake::{self, Upgrade},
+        json::Dialect,
+    },
+    metrics::Opened,
+    node::Shell,
+    room::Member,
+    session::Session,
+    socket::{self, Socket},
+};
+use axum::{
+    extract::{Extension, Request, State},
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use gavel_rules::id::{SessionId, UserId};
+use gavel_runtime::tasks;
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+};
+use tokio::net::TcpStream;
+
+/// The open sockets of a node, for when all of them have to go.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    by_session: Mutex<HashMap<SessionId, Weak<Socket>>>,
+}
+
+// === impl Sockets ===
+
+impl Sockets {
+    /// Closes every socket.
+    pub fn close_all(&self, code: CloseCode) {
+        let sockets: Vec<_> =
+            self.by_session.lock().values().filter_map(Weak::upgrade).collect();
+        for socket in sockets {
+            socket.close(code);
+        }
+    }
+
+    /// Open sockets; each acts for one user.
+    pub fn len(&self) -> usize {
+        self.by_session.lock().len()
+    }
+}
+
+/// `GET /ws`.
+pub(super) async fn upgrade(
+    State(shell): State<Arc<Shell>>,
+    Extension(Peer(peer)): Extension<Peer>,
+    request: Request,
+) -> Response {
+    let checked = handshake::check(request.headers(), request.method(), request.version());
+    let Upgrade { key, protocols, .. } = match checked {
+        Ok(upgrade) => upgrade,
+        Err(error) => {
+            shell.metrics.sockets_opened.inc(Opened::BadHandshake);
+            return (error.status(), error.to_string()).into_response();
+        }
+    };
+    let selection = handshake::select_protocol(&protocols);
+    let identity = match selection.bearer.map(|token| shell.verifier.verify(token)) {
+        Some(Err(error)) => {
+            shell.metrics.sockets_opened.inc(Opened::Unauthenticated);
+            return (StatusCode::UNAUTHORIZED, error.to_string()).into_response();
+        }
+        Some(Ok(identity)) => identity,
+        None => guest(),
+    };
+    let dialect = if selection.protocol.is_some() { Dialect::V1 } else { Dialect::Seed };
+    let protocol = selection.protocol.map(HeaderValue::from_static);
+    let place = match identity.grants {
+        // Many signed-in users may share one address.
+        Some(_) => shell.admission.admit_signed_in(peer, &shell.live.get().limits),
+        None => shell.admission.admit(peer, &shell.live.get().limits),
+    };
+    let upgraded = hyper::upgrade::on(request);
+    drop(tasks::spawn("socket.upgrade", async move {
+        match upgraded.await {
+            Ok(upgraded) => start(&shell, upgraded, place, identity, dialect),
+            Err(error) => tracing::debug!(%error, "the upgrade did not happen"),
+        }
+    }));
+    switching_protocols(&key, protocol)
+}
+
+fn switching_protocols(key: &str, protocol: Option<HeaderValue>) -> Response {
+    let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    if let Ok(accept) = HeaderValue::try_from(handshake::accept_key(key)) {
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    if let Some(protocol) = protocol {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
+    response
+}
+
+/// Starts the pump of an upgraded connection, as a small task of its own: the
+/// upgrade's task is large and ends here.
+fn start(
+    shell: &Arc<Shell>,
+    upgraded: hyper::upgrade::Upgraded,
+    place: Result<Place, CloseCode>,
+    identity: Identity,
+    dialect: Dialect,
+) {
+    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
+        tracing::error!("an upgraded connection is no TCP stream");
+        return;
+    };
+    // An empty rest of hyper's buffer would keep the whole buffer.
+    let (stream, early) = (parts.io.into_inner(), parts.read_buf.to_vec());
+    drop(parts.read_buf);
+    let place = match place {
+        Ok(place) => place,
+        Err(code) => {
+            shell.metrics.sockets_opened.inc(match code {
+                CloseCode::Overloaded => Opened::Shed,
+                _ => Opened::Limited,
+            });
+            drop(tasks::spawn("socket.refuse", socket::refuse(stream, code)));
+            return;
+        }
+    };
+    shell.metrics.sockets_opened.inc(Opened::Accepted);
+    let shell = Arc::clone(shell);
+    drop(tasks::spawn("socket", serve(shell, stream, early, place, identity, dialect)));
+}
+
+async fn serve(
+    shell: Arc<Shell>,
+    stream: TcpStream,
+    early: Vec<u8>,
+    place: Place,
+    identity: Identity,
+    dialect: Dialect,
+) {
+    let session: SessionId = draw("s");
+    let socket = Arc::new(Socket::new(stream));
+    let member = Arc::new(Member { socket, session: session.clone(), dialect });
+    let limits = shell.live.get();
+    let machine = Session::new(session.clone(), dialect, identity, &limits.limits);
+    drop(limits);
+    let _entry = Entry::new(&shell, &session, &member.socket);
+    shell.wheel.add(&member.socket, &shell.live);
+    if shell.stop.is_cancelled() {
+        member.socket.close(CloseCode::GoingAway);
+    }
+    socket::pump(Arc::clone(&shell), member, machine, early).await;
+    drop(place);
+}
+
+/// A socket's line in [`Sockets`] and in the gauge, for as long as it lives.
+struct Entry {
+    shell: Arc<Shell>,
+    session: SessionId,
+}
+
+impl Entry {
+    fn new(shell: &Arc<Shell>, session: &SessionId, socket: &Arc<Socket>) -> Self {
+        shell.metrics.sockets.inc();
+        let mut sockets = shell.sockets.by_session.lock();
+        sockets.insert(session.clone(), Arc::downgrade(socket));
+        Self { shell: Arc::clone(shell), session: session.clone() }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.shell.metrics.sockets.dec();
+        self.shell.sockets.by_session.lock().remove(&self.session);
+    }
+}
+
+fn guest() -> Identity {
+    Identity { user: draw::<UserId>("guest-"), grants: None }
+}
+
+/// An id that nobody can guess and that has not been drawn before.
+fn draw<Id: std::str::FromStr>(prefix: &str) -> Id {
+    let text = format!("{prefix}{:016x}", rand::random::<u64>());
+    text.parse().unwrap_or_else(|_| unreachable!("hex digits make an id"))
+}

@@ -1,0 +1,268 @@
+//! A data-plane node: what its parts share, and how they start and stop.
+
+use crate::{
+    admission::Admission,
+    auth::Verifier,
+    config::Config,
+    control::{self, Control},
+    heartbeat::Wheel,
+    http,
+    metrics::Metrics,
+    room::{
+        Rooms,
+        relay::{Links, serve::Relay},
+    },
+    settings::Live,
+    store::RoomStore,
+};
+use anyhow::Context as _;
+use gavel_rules::{
+    id::{Incarnation, NodeId},
+    time::Timestamp,
+};
+use gavel_runtime::{clock, grpc, tasks};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::Semaphore;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+
+/// Bids that may be under way from the sockets of one node.
+const BIDS_UNDER_WAY_MAX: usize = 16_384;
+
+/// What all parts of a node share.
+#[derive(Debug)]
+pub struct Shell {
+    /// The node's id.
+    pub id: NodeId,
+    /// This run of it.
+    pub incarnation: Incarnation,
+    /// What may not change while it runs.
+    pub config: Config,
+    /// What may.
+    pub live: Live,
+    /// What it counts.
+    pub metrics: Metrics,
+    /// Its rooms.
+    pub rooms: Rooms,
+    /// Its streams to owners of rooms.
+    pub links: Links,
+    /// Its line to the control plane.
+    pub control: Control,
+    /// Where rooms are stored.
+    pub store: Arc<dyn RoomStore>,
+    /// The auction clock as this node knows it.
+    pub clock: AuctionClock,
+    /// Who may open a socket.
+    pub admission: Admission,
+    /// Its open sockets.
+    pub sockets: http::Sockets,
+    /// The heartbeats of its sockets.
+    pub wheel: Wheel,
+    /// Whose tokens are good.
+    pub verifier: Verifier,
+    /// A permit for each bid under way.
+    pub bids_under_way: Arc<Semaphore>,
+    /// Its long-lived tasks.
+    pub tasks: tasks::Group,
+    /// Set when the node stops.
+    pub stop: CancellationToken,
+    /// When it started, for its uptime.
+    pub started_at: Timestamp,
+}
+
+/// The store's clock, estimated from what its answers tell.
+#[derive(Debug, Default)]
+pub struct AuctionClock {
+    ahead_ms: AtomicI64,
+}
+
+/// A running node.
+#[derive(Debug)]
+pub struct Node {
+    shell: Arc<Shell>,
+    http_addr: SocketAddr,
+    relay_addr: SocketAddr,
+}
+
+// === impl AuctionClock ===
+
+impl AuctionClock {
+    /// Now, as the store would tell it.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        let now = clock::now_ms();
+        Timestamp::new(now.saturating_add_signed(self.ahead_ms.load(Ordering::Relaxed)))
+    }
+
+    /// Takes the store's time from an answer to a question of `sent_at`. The
+    /// answer was given somewhere between then and now: only a time outside
+    /// of that proves the estimate wrong.
+    pub fn observe(&self, told: Timestamp, sent_at: Timestamp) {
+        let now = self.now();
+        let nearest = told.clamp(sent_at.min(now), now);
+        let by = i128::from(told.as_millis()) - i128::from(nearest.as_millis());
+        self.ahead_ms.fetch_add(i64::try_from(by).unwrap_or(0), Ordering::Relaxed);
+    }
+}
+
+// === impl Shell ===
+
+impl Shell {
+    /// The auction clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+// === impl Node ===
+
+impl Node {
+    /// Starts a node and returns once it listens. It serves rooms as soon as
+    /// the control plane has assigned some.
+    ///
+    /// # Errors
+    /// If a setting is out of range or an address cannot be bound.
+    pub async fn start(mut config: Config, store: Arc<dyn RoomStore>) -> anyhow::Result<Self> {
+        config.check()?;
+        let relay = tokio::net::TcpListener::bind(config.relay.listen)
+            .await
+            .with_context(|| format!("relay.listen: cannot listen on {}", config.relay.listen))?;
+        let http = http::bind(config.http.listen)
+            .with_context(|| format!("http.listen: cannot listen on {}", config.http.listen))?;
+        let (http_addr, relay_addr) = (http.local_addr()?, relay.local_addr()?);
+        name_addresses(&mut config, http_addr, relay_addr);
+        let shell = Arc::new(shell(config, store)?);
+
+        let tasks = &shell.tasks;
+        drop(tasks.spawn("http", http::serve(Arc::clone(&shell), http)));
+        drop(tasks.spawn("relay", serve_relay(Arc::clone(&shell), relay)));
+        let (wheel, stop) = (shell.wheel.clone().run(shell.live.clone()), shell.stop.clone());
+        drop(tasks.spawn("heartbeat", async move {
+            stop.run_until_cancelled(wheel).await;
+        }));
+        control::start(&shell);
+        tracing::info!(node.id = %shell.id, http = %http_addr, relay = %relay_addr, "node listens");
+        Ok(Self { shell, http_addr, relay_addr })
+    }
+
+    /// Where HTTP and WebSocket listen.
+    #[must_use]
+    pub fn http_addr(&self) -> SocketAddr {
+        self.http_addr
+    }
+
+    /// Where the relay listens.
+    #[must_use]
+    pub fn relay_addr(&self) -> SocketAddr {
+        self.relay_addr
+    }
+
+    /// The node's id.
+    #[must_use]
+    pub fn id(&self) -> &NodeId {
+        &self.shell.id
+    }
+
+    /// Stops the node: sockets are told that it goes away, bids under way are
+    /// answered, then its tasks end.
+    pub async fn stop(self) {
+        let grace = Duration::from_millis(self.shell.config.shutdown.grace_ms);
+        self.shell.stop.cancel();
+        http::close_sockets(&self.shell, grace).await;
+        self.shell.rooms.clear();
+        if let Err(overdue) = self.shell.tasks.shutdown(grace).await {
+            tracing::warn!(%overdue, "stopped all the same");
+        }
+    }
+}
+
+fn shell(config: Config, store: Arc<dyn RoomStore>) -> anyhow::Result<Shell> {
+    let secret = match config.auth.secret_file.as_str() {
+        "" => config.auth.secret.clone().into_bytes(),
+        path => {
+            let secret = std::fs::read(path)
+                .with_context(|| format!("auth.secret_file: cannot read {path}"))?;
+            secret.trim_ascii().to_vec()
+        }
+    };
+    let id = match config.node.id.as_str() {
+        "" => format!("node-{:08x}", rand::random::<u32>()),
+        id => id.to_owned(),
+    };
+    let started_ms = clock::now_ms();
+    let tasks = tasks::Group::new();
+    Ok(Shell {
+        id: id.parse()?,
+        incarnation: Incarnation::new(started_ms),
+        live: Live::default(),
+        metrics: Metrics::new(),
+        rooms: Rooms::default(),
+        links: Links::default(),
+        control: Control::default(),
+        store,
+        clock: AuctionClock::default(),
+        admission: Admission::default(),
+        sockets: http::Sockets::default(),
+        wheel: Wheel::default(),
+        verifier: Verifier::new(&secret),
+        bids_under_way: Arc::new(Semaphore::new(BIDS_UNDER_WAY_MAX)),
+        stop: tasks.token(),
+        tasks,
+        started_at: Timestamp::new(started_ms),
+        config,
+    })
+}
+
+/// Where the settings leave it open, the node is reached where it listens.
+fn name_addresses(config: &mut Config, http: SocketAddr, relay: SocketAddr) {
+    let reachable = |addr: SocketAddr| {
+        let ip = if addr.ip().is_unspecified() { [127, 0, 0, 1].into() } else { addr.ip() };
+        format!("http://{}", SocketAddr::new(ip, addr.port()))
+    };
+    if config.http.public_url.is_empty() {
+        config.http.public_url = reachable(http);
+    }
+    if config.relay.advertise.is_empty() {
+        config.relay.advertise = reachable(relay);
+    }
+}
+
+async fn serve_relay(shell: Arc<Shell>, listener: tokio::net::TcpListener) {
+    let service = Relay::service(Arc::clone(&shell)).max_decoding_message_size(256 * 1024);
+    let served = grpc::server()
+        .add_service(service)
+        .serve_with_incoming_shutdown(
+            TcpListenerStream::new(listener),
+            shell.stop.clone().cancelled_owned(),
+        )
+        .await;
+    if let Err(error) = served {
+        tracing::error!(%error, "the relay stopped");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_moves_only_when_an_answer_proves_it_wrong() {
+        let clock = AuctionClock::default();
+        let sent_at = clock.now();
+        clock.observe(sent_at, sent_at);
+        assert_eq!(clock.ahead_ms.load(Ordering::Relaxed), 0);
+        clock.observe(Timestamp::new(sent_at.as_millis() + 60_000), sent_at);
+        let ahead = clock.ahead_ms.load(Ordering::Relaxed);
+        assert!((59_000..=60_000).contains(&ahead), "{ahead}");
+        clock.observe(sent_at, sent_at);
+        assert!(clock.ahead_ms.load(Ordering::Relaxed).abs() <= 60_000);
+    }
+}

@@ -1,0 +1,263 @@
+//! A room on this node: one task that owns the room's [`Hub`] and either
+//! decides its bids (owner) or passes them on (edge).
+//!
+//! ```text
+//! Input -> Room::on -> role (Owner | Edge | Resolving) -> Hub -> sockets
+//!             ^-- work: one store call at a time, its outcome is the next event
+//! ```
+
+use crate::{
+    auth::Identity,
+    codec::json::{self, ClientError, Dialect},
+    node::Shell,
+    socket::Socket,
+};
+use gavel_proto::relay::v1 as wire;
+use gavel_rules::{
+    auction::{AuctionRules, Bid, RejectReason, Rejected, Verdict, View},
+    id::{NodeId, RoomId, SessionId},
+    order::{Epoch, Generation},
+    time::{Millis, Timestamp},
+};
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+
+mod edge;
+mod hub;
+mod owner;
+mod registry;
+pub mod relay;
+mod task;
+
+pub use registry::Rooms;
+
+/// A socket as rooms see it.
+#[derive(Debug)]
+pub struct Member {
+    /// Where to send.
+    pub socket: Arc<Socket>,
+    /// Which session it is.
+    pub session: SessionId,
+    /// How it writes amounts.
+    pub dialect: Dialect,
+}
+
+/// What may happen to a room.
+#[derive(Debug)]
+pub enum Input {
+    /// A socket enters.
+    Join {
+        /// The socket.
+        member: Arc<Member>,
+        /// For whom.
+        identity: Identity,
+    },
+    /// A socket leaves.
+    Leave(SessionId),
+    /// A bid.
+    Ask(Ask),
+    /// Control tells who owns the room.
+    Assigned(Assignment),
+    /// Control tells that there is no such room.
+    Unknown,
+    /// The owner's node tells the whole state.
+    Snapshot {
+        /// The owner's epoch.
+        epoch: Epoch,
+        /// The history that seq counts in.
+        generation: Generation,
+        /// The state.
+        view: View,
+    },
+    /// The owner's node tells one event's effect.
+    Update {
+        /// The owner's epoch.
+        epoch: Epoch,
+        /// The state after it.
+        view: View,
+        /// The bids behind it.
+        traceparents: Vec<String>,
+    },
+    /// The owner's node says that it does not own the room.
+    NotOwner,
+    /// Another node's sockets want the room.
+    Attach(Edge),
+    /// They no longer do.
+    Detach(u64),
+    /// An administrator's wish.
+    Command(Command, oneshot::Sender<CommandDone>),
+    /// Flags or limits changed.
+    SettingsChanged,
+}
+
+/// A bid that wants an answer.
+#[derive(Debug)]
+pub struct Ask {
+    /// The bid.
+    pub bid: Bid,
+    /// Whether the bidder came without a token.
+    pub guest: bool,
+    /// The bidder is over the bid limit for so long.
+    pub limited: Option<Millis>,
+    /// Where the answer goes.
+    pub reply: Reply,
+    /// The span of the bid so far.
+    pub traceparent: Option<String>,
+    /// When it came.
+    pub since: Timestamp,
+    /// Appends that it took part in without a result.
+    pub attempts: u8,
+}
+
+/// Where the answer to a bid goes.
+#[derive(Debug)]
+pub enum Reply {
+    /// To a socket of this node.
+    Socket(Arc<Member>),
+    /// To the node where the socket is.
+    Relay {
+        /// The stream to it.
+        edge: mpsc::Sender<wire::AttachResponse>,
+        /// The bid on that stream.
+        token: u64,
+    },
+}
+
+/// Another node with sockets in the room.
+#[derive(Debug, Clone)]
+pub struct Edge {
+    /// The stream's number on this node.
+    pub stream: u64,
+    /// The stream.
+    pub sender: mpsc::Sender<wire::AttachResponse>,
+}
+
+/// Who owns a room.
+#[derive(Debug, Clone)]
+pub struct Assignment {
+    /// Counts owners.
+    pub epoch: Epoch,
+    /// The owner; none while no node is there.
+    pub owner: Option<NodeId>,
+    /// Where its relay listens.
+    pub relay_url: String,
+    /// How to create the auction, for the owner.
+    pub rules: Option<AuctionRules>,
+}
+
+/// An administrator's wish.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Refuse bids and stop the clock.
+    Pause(String),
+    /// Go on.
+    Resume,
+    /// Close now.
+    Close,
+    /// Tell the state.
+    Inspect,
+}
+
+/// What came of a wish.
+#[derive(Debug)]
+pub struct CommandDone {
+    /// Why not, or nothing.
+    pub error: Option<String>,
+    /// The state after it.
+    pub view: Option<View>,
+    /// Viewers on this node.
+    pub viewers: usize,
+}
+
+/// When to try again what could not be decided now.
+const RETRY_AFTER: Millis = Millis::new(500);
+
+// === impl Member ===
+
+impl Member {
+    /// An error in the member's dialect.
+    #[must_use]
+    pub fn error(&self, error: &ClientError) -> String {
+        json::error(self.dialect, error)
+    }
+}
+
+// === impl Ask ===
+
+impl Ask {
+    /// Answers the bid; every way to an answer ends here.
+    pub(crate) fn answer(self, shell: &Shell, room: &RoomId, verdict: Verdict, durability: &str) {
+        shell.metrics.bid_answered(&verdict, shell.now().since(self.since));
+        match self.reply {
+            Reply::Socket(member) => {
+                member.socket.send_text(&answer_text(&member, room, &verdict, durability));
+            }
+            Reply::Relay { edge, token } => {
+                let answer = wire::BidAnswer {
+                    token,
+                    verdict: Some(verdict.into()),
+                    durability: durability.to_owned(),
+                };
+                let kind = Some(wire::attach_response::Kind::BidAnswer(answer));
+                // A full stream is closed by its room, and the edge then tells
+                // its bidder that the outcome is not known.
+                drop(edge.try_send(wire::AttachResponse { kind }));
+            }
+        }
+    }
+
+    /// Whether the bid came from another node.
+    pub(crate) fn is_relayed(&self) -> bool {
+        matches!(self.reply, Reply::Relay { .. })
+    }
+
+    /// Answers that the bid could not be decided; whether it was stored may
+    /// not be known, and a retry with the same id finds out.
+    pub(crate) fn unavailable(self, shell: &Shell, room: &RoomId, view: Option<&View>) {
+        let rejected = self.rejected(RejectReason::Unavailable, view, shell.now());
+        let rejected = Rejected { retry_after: Some(RETRY_AFTER), ..rejected };
+        self.answer(shell, room, Verdict::Rejected(rejected), "");
+    }
+
+    /// A refusal for a reason outside the auction's rules.
+    pub(crate) fn rejected(
+        &self,
+        reason: RejectReason,
+        view: Option<&View>,
+        at: Timestamp,
+    ) -> Rejected {
+        Rejected {
+            bid_id: self.bid.bid_id.clone(),
+            reason,
+            current: view.map(|view| view.price).unwrap_or_default(),
+            minimum: view.map(|view| view.minimum).unwrap_or_default(),
+            seq: view.map(|view| view.seq).unwrap_or_default(),
+            at,
+            retry_after: self.limited,
+        }
+    }
+}
+
+/// The text that tells a socket the answer to its bid. What could not be
+/// decided is an error, not a rejection: the bid may yet turn out stored.
+fn answer_text(member: &Member, room: &RoomId, verdict: &Verdict, durability: &str) -> String {
+    match verdict {
+        Verdict::Accepted(bid) => json::accepted(member.dialect, room, bid, durability),
+        Verdict::Rejected(bid) if bid.reason == RejectReason::Unavailable => {
+            let error = ClientError::new("unavailable", "the room cannot decide just now")
+                .in_room(room)
+                .of_bid(Some(&bid.bid_id))
+                .retry_after(bid.retry_after.unwrap_or(RETRY_AFTER).get());
+            member.error(&error)
+        }
+        Verdict::Rejected(bid) if bid.reason == RejectReason::UnknownRoom => {
+            let error = unknown_room(room).of_bid(Some(&bid.bid_id));
+            member.error(&error)
+        }
+        Verdict::Rejected(bid) => json::rejected(member.dialect, room, bid),
+    }
+}
+
+fn unknown_room(room: &RoomId) -> ClientError {
+    ClientError::new("unknown_room", "there is no such auction").in_room(room)
+}

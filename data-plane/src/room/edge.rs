@@ -1,0 +1,107 @@
+//! A room whose bids another node decides: updates come in, bids go out.
+
+use super::{
+    Assignment, relay::Link,
+    task::{Role, Room},
+};
+use gavel_rules::{
+    auction::{RejectReason, Verdict, View},
+    id::{NodeId, RoomId},
+    order::{Epoch, Generation},
+};
+use std::sync::Arc;
+
+/// What an edge knows of its owner.
+pub(super) struct EdgeRole {
+    owner: NodeId,
+    link: Arc<Link>,
+}
+
+// === impl EdgeRole ===
+
+impl EdgeRole {
+    pub(super) fn unwatch(&self, room: &RoomId) {
+        self.link.unwatch(room);
+    }
+}
+
+// === impl Room ===
+
+impl Room {
+    pub(super) fn become_edge(&mut self, owner: NodeId, assignment: Assignment) {
+        if let Role::Edge(edge) = &self.role {
+            if edge.owner == owner && edge.link.url() == assignment.relay_url {
+                self.epoch = assignment.epoch;
+                return;
+            }
+        }
+        self.become_nobody();
+        self.epoch = assignment.epoch;
+        let link = self.shell.links.to(&self.shell, &owner, &assignment.relay_url);
+        link.watch(&self.id);
+        self.role = Role::Edge(EdgeRole { owner, link });
+        // Other edges must not wait for updates that come no more.
+        self.edges.clear();
+    }
+
+    pub(super) fn on_snapshot(&mut self, epoch: Epoch, generation: Generation, view: View) {
+        if matches!(self.role, Role::Edge(_)) && epoch >= self.epoch {
+            self.epoch = epoch;
+            self.hub.reset(view, generation, self.shell.now());
+        }
+    }
+
+    pub(super) fn on_update(&mut self, epoch: Epoch, view: View, traceparents: &[String]) {
+        let Role::Edge(edge) = &self.role else { return };
+        let Some(known) = self.hub.view().map(|view| view.seq) else { return };
+        if epoch < self.epoch || view.seq <= known {
+            return;
+        }
+        if view.seq != known.next() {
+            // A gap: the snapshot that answers closes it.
+            return edge.link.watch(&self.id);
+        }
+        self.publish(view, traceparents);
+    }
+
+    pub(super) fn on_not_owner(&mut self) {
+        if matches!(self.role, Role::Edge(_)) {
+            self.shell.control.interested(&self.id);
+        }
+    }
+
+    /// Passes on the bids of this node's sockets.
+    pub(super) fn advance_edge(&mut self) {
+        for ask in std::mem::take(&mut self.bids) {
+            let now = self.shell.now();
+            let Role::Edge(edge) = &self.role else { return };
+            let view = self.hub.view();
+            if let Some(rejected) = view.and_then(|view| self.refusal(&ask, view, now)) {
+                ask.answer(&self.shell, &self.id, Verdict::Rejected(rejected), "");
+            } else if ask.limited.is_some() {
+                let rejected = ask.rejected(RejectReason::RateLimited, view, now);
+                ask.answer(&self.shell, &self.id, Verdict::Rejected(rejected), "");
+            } else if ask.is_relayed() {
+                // It was sent here as to the owner: one hop is enough.
+                ask.unavailable(&self.shell, &self.id, view);
+            } else {
+                edge.link.place(&self.shell, &self.id, ask);
+            }
+        }
+        if !self.commands.is_empty() {
+            self.refuse_commands();
+        }
+    }
+
+    /// Tells this node's sockets, and the other nodes, what one event changed.
+    pub(super) fn publish(&mut self, view: View, traceparents: &[String]) {
+        let span = tracing::info_span!("room.fanout", room.id = %self.id, seq = view.seq.get(),
+            recipients = self.hub.len());
+        for traceparent in traceparents.iter().take(32) {
+            gavel_runtime::telemetry::link(&span, traceparent);
+        }
+        let started = gavel_runtime::clock::monotonic();
+        span.in_scope(|| self.hub.publish(view, &self.shell.live.get(), self.shell.now()));
+        self.shell.metrics.fanned_out(self.hub.len(), started.elapsed());
+    }
+}

@@ -1,0 +1,274 @@
+//! The sockets of one room on one node, and how an update reaches them.
+//!
+//! An update is encoded once for each [`Class`] in use and shared. Members
+//! stand in segments; each segment has a queue that is emptied by natural
+//! batching, see [`segment`].
+
+use super::Member;
+use crate::{
+    codec::{
+        frame,
+        json::{self, ClientError, Dialect, Standing},
+    },
+    settings::{Delivery, Settings},
+};
+use gavel_rules::{
+    auction::{AuctionState, View},
+    id::{NodeId, RoomId, SessionId, UserId},
+    order::Generation,
+    time::Timestamp,
+};
+use segment::Segment;
+use std::{collections::HashMap, sync::Arc};
+
+mod segment;
+#[cfg(test)]
+mod tests;
+
+/// Members that share one encoding of each update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Class {
+    dialect: Dialect,
+    delivery: Delivery,
+}
+
+/// The sockets of one room on this node.
+#[derive(Debug)]
+pub(super) struct Hub {
+    room: RoomId,
+    node: NodeId,
+    view: Option<View>,
+    generation: Generation,
+    seats: HashMap<SessionId, Seat>,
+    sessions_by_user: HashMap<UserId, Vec<SessionId>>,
+    lanes: HashMap<Class, Lane>,
+}
+
+#[derive(Debug)]
+struct Seat {
+    member: Arc<Member>,
+    user: UserId,
+    class: Class,
+}
+
+/// The members of one class and what waits for them.
+#[derive(Debug, Default)]
+struct Lane {
+    segments: Vec<Segment>,
+    batch: Vec<String>,
+    flush_at: Option<Timestamp>,
+}
+
+// === impl Hub ===
+
+impl Hub {
+    pub(super) fn new(room: RoomId, node: NodeId) -> Self {
+        Self {
+            room,
+            node,
+            view: None,
+            generation: Generation::default(),
+            seats: HashMap::new(),
+            sessions_by_user: HashMap::new(),
+            lanes: HashMap::new(),
+        }
+    }
+
+    /// The state that members have been told, if any is known.
+    pub(super) fn view(&self) -> Option<&View> {
+        self.view.as_ref()
+    }
+
+    pub(super) fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.seats.len()
+    }
+
+    /// Seats a member and sends it the whole state; updates follow from the
+    /// next seq on. A member that is seated already gets the state again.
+    pub(super) fn join(
+        &mut self,
+        member: &Arc<Member>,
+        user: UserId,
+        settings: &Settings,
+        now: Timestamp,
+    ) {
+        self.leave(&member.session);
+        self.send_state(member, now);
+        self.seat(member, user, settings);
+    }
+
+    /// Takes a member out; unknown ones are no error.
+    pub(super) fn leave(&mut self, session: &SessionId) {
+        let Some(seat) = self.seats.remove(session) else { return };
+        if let Some(lane) = self.lanes.get_mut(&seat.class) {
+            lane.remove(&seat.member);
+            if lane.segments.is_empty() {
+                self.lanes.remove(&seat.class);
+            }
+        }
+        if let Some(sessions) = self.sessions_by_user.get_mut(&seat.user) {
+            sessions.retain(|other| other != session);
+            if sessions.is_empty() {
+                self.sessions_by_user.remove(&seat.user);
+            }
+        }
+    }
+
+    /// Replaces the state, as after an owner change, and tells all members.
+    pub(super) fn reset(&mut self, view: View, generation: Generation, now: Timestamp) {
+        let news = self.view.as_ref() != Some(&view) || self.generation != generation;
+        self.view = Some(view);
+        self.generation = generation;
+        let Some(view) = self.view.as_ref().filter(|_| news) else { return };
+        let standing = Standing { generation, viewers: self.seats.len(), now };
+        for (class, lane) in &mut self.lanes {
+            // The state says all that the batch would have said.
+            lane.batch.clear();
+            lane.flush_at = None;
+            // It goes the way of the updates, or an older one could overtake it.
+            let state = || json::state(class.dialect, &self.room, view, standing);
+            lane.send(&state(), state);
+        }
+    }
+
+    /// Tells all members what one event changed.
+    pub(super) fn publish(&mut self, after: View, settings: &Settings, now: Timestamp) {
+        let Some(before) = self.view.replace(after) else { return };
+        let Some(after) = &self.view else { return };
+        let closes = after.state == AuctionState::Closed && before.state != after.state;
+        let standing =
+            Standing { generation: self.generation, viewers: self.seats.len(), now };
+        for (class, lane) in &mut self.lanes {
+            let text = if closes {
+                json::closed(class.dialect, &self.room, after)
+            } else {
+                json::update(class.dialect, &self.room, &before, after, class.delivery)
+            };
+            let resync = || json::state(class.dialect, &self.room, after, standing);
+            if class.delivery.batching && settings.limits.batch_window.get() > 0 {
+                lane.batch.push(text);
+                if lane.batch.len() >= settings.limits.batch_messages_max {
+                    lane.flush(resync);
+                } else if lane.flush_at.is_none() {
+                    lane.flush_at = Some(now.saturating_add(settings.limits.batch_window));
+                }
+            } else {
+                lane.send(&text, resync);
+            }
+        }
+        self.tell_outbid(&before);
+    }
+
+    /// Sends the batches whose window has passed; returns when to come again.
+    pub(super) fn flush_due(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let Some(view) = &self.view else { return None };
+        let standing =
+            Standing { generation: self.generation, viewers: self.seats.len(), now };
+        for (class, lane) in &mut self.lanes {
+            if lane.flush_at.is_some_and(|at| at <= now) {
+                lane.flush(|| json::state(class.dialect, &self.room, view, standing));
+            }
+        }
+        self.lanes.values().filter_map(|lane| lane.flush_at).min()
+    }
+
+    /// Seats every member anew by the flags as they are now.
+    pub(super) fn reclass(&mut self, settings: &Settings, now: Timestamp) {
+        // What a batch holds is owed to the members of the old class.
+        self.flush_due(Timestamp::new(u64::MAX));
+        let moved: Vec<_> = self
+            .seats
+            .values()
+            .filter(|seat| self.class_of(&seat.member, &seat.user, settings) != seat.class)
+            .map(|seat| (Arc::clone(&seat.member), seat.user.clone()))
+            .collect();
+        for (member, user) in moved {
+            self.leave(&member.session);
+            self.seat(&member, user, settings);
+        }
+        self.flush_due(now);
+    }
+
+    /// Tells all members that something went wrong, and forgets them.
+    pub(super) fn dismiss(&mut self, error: &ClientError) {
+        for seat in self.seats.values() {
+            seat.member.socket.send_text(&seat.member.error(error));
+        }
+        self.seats.clear();
+        self.sessions_by_user.clear();
+        self.lanes.clear();
+    }
+
+    fn seat(&mut self, member: &Arc<Member>, user: UserId, settings: &Settings) {
+        let class = self.class_of(member, &user, settings);
+        self.lanes.entry(class).or_default().add(member);
+        self.sessions_by_user.entry(user.clone()).or_default().push(member.session.clone());
+        let seat = Seat { member: Arc::clone(member), user, class };
+        self.seats.insert(member.session.clone(), seat);
+    }
+
+    fn class_of(&self, member: &Member, user: &UserId, settings: &Settings) -> Class {
+        let delivery = settings.delivery(&self.room, user, &member.session, &self.node);
+        Class { dialect: member.dialect, delivery }
+    }
+
+    fn send_state(&self, member: &Member, now: Timestamp) {
+        let Some(view) = &self.view else { return };
+        let standing =
+            Standing { generation: self.generation, viewers: self.seats.len(), now };
+        member.socket.send_text(&json::state(member.dialect, &self.room, view, standing));
+    }
+
+    fn tell_outbid(&self, before: &View) {
+        let (Some(after), Some(user)) = (&self.view, &before.high_bidder) else { return };
+        if after.high_bidder.as_ref() == Some(user) || after.round != before.round {
+            return;
+        }
+        for session in self.sessions_by_user.get(user).into_iter().flatten() {
+            if let Some(seat) = self.seats.get(session) {
+                let text = json::outbid(seat.member.dialect, &self.room, after);
+                seat.member.socket.send_text(&text);
+            }
+        }
+    }
+}
+
+// === impl Lane ===
+
+impl Lane {
+    fn add(&mut self, member: &Arc<Member>) {
+        match self.segments.iter_mut().find(|segment| segment.has_room()) {
+            Some(segment) => segment.add(member),
+            None => {
+                let mut segment = Segment::default();
+                segment.add(member);
+                self.segments.push(segment);
+            }
+        }
+    }
+
+    fn remove(&mut self, member: &Arc<Member>) {
+        self.segments.iter_mut().any(|segment| segment.remove(member));
+        self.segments.retain(|segment| !segment.is_empty());
+    }
+
+    fn send(&self, text: &str, resync: impl Fn() -> String) {
+        let frame = frame::text(text.as_bytes());
+        for segment in &self.segments {
+            segment.send(&frame, || frame::text(resync().as_bytes()));
+        }
+    }
+
+    fn flush(&mut self, resync: impl Fn() -> String) {
+        self.flush_at = None;
+        match std::mem::take(&mut self.batch).as_slice() {
+            [] => {}
+            [one] => self.send(one, resync),
+            many => self.send(&json::batch(many), resync),
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! A room that this node decides: claim, decide, append, and only then tell.
+//!
+//! One store call is out at a time; what comes meanwhile goes into the next
+//! one (group commit, no timer). An answer leaves here only when the event it
+//! speaks of is stored, or when it speaks of nothing that is not.
+
+use super::{
+    Ask, Assignment, Command, CommandDone,
+    task::{Role, Room},
+};
+use crate::store::{APPEND_EVENTS_MAX, Appended, Claim, Loaded, SNAPSHOT_INTERVAL_EVENTS, StoreError};
+use futures::FutureExt;
+use gavel_proto::relay::v1 as wire;
+use gavel_rules::{
+    auction::{self, Action, Auction, AuctionRules, Event, EventKind, Verdict},
+    order::{Epoch, Generation, Seq},
+    time::{Millis, Timestamp},
+};
+use gavel_runtime::{backoff::Backoff, tasks, telemetry};
+use std::{collections::HashMap, sync::Arc};
+use tokio::sync::oneshot;
+use tracing::Instrument;
+
+mod settle;
+
+/// Bids decided in one append at most; each makes one event.
+const BATCH_MAX: usize = 256;
+/// Appends without a result after which a bid is answered `unavailable`.
+const ATTEMPTS_MAX: u8 = 3;
+
+const _: () = assert!(BATCH_MAX <= APPEND_EVENTS_MAX);
+
+/// What an owner holds.
+pub(super) struct Owner {
+    auction: Auction,
+    epoch: Epoch,
+    generation: Generation,
+    rules: Option<AuctionRules>,
+    phase: Phase,
+    backoff: Backoff,
+    /// Bids in the append that is out, with the answers they will get.
+    batch: Vec<(Ask, Verdict)>,
+    /// The command in the append that is out.
+    command: Option<oneshot::Sender<CommandDone>>,
+    wake_at: Option<Timestamp>,
+}
+
+/// How far the owner may act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The room is to be claimed under the epoch, not before this time.
+    Claim(Timestamp),
+    /// The stored room may differ from the one in memory: read it again, not
+    /// before this time.
+    Load(Timestamp),
+    /// The auction in memory is the stored one.
+    Ready,
+}
+
+/// The outcome of a store call.
+pub(super) enum Done {
+    Claimed(Result<Claim, StoreError>),
+    Loaded(Result<Loaded, StoreError>),
+    Appended {
+        events: Vec<Event>,
+        outcome: Result<Appended, StoreError>,
+        sent_at: Timestamp,
+    },
+}
+
+// === impl Owner ===
+
+impl Owner {
+    pub(super) fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+}
+
+// === impl Room ===
+
+impl Room {
+    pub(super) fn become_owner(&mut self, assignment: Assignment) {
+        self.become_nobody();
+        self.epoch = assignment.epoch;
+        self.role = Role::Owner(Box::new(Owner {
+            auction: Auction::empty(),
+            epoch: assignment.epoch,
+            generation: Generation::default(),
+            rules: assignment.rules,
+            phase: Phase::Claim(Timestamp::new(0)),
+            backoff: Backoff::standard(),
+            batch: Vec::new(),
+            command: None,
+            wake_at: None,
+        }));
+    }
+
+    /// Starts the next store call, if there is cause.
+    pub(super) fn advance_owner(&mut self, now: Timestamp) -> Option<Timestamp> {
+        if self.work.is_some() {
+            return None;
+        }
+        let Role::Owner(owner) = &mut self.role else { return None };
+        match owner.phase {
+            Phase::Claim(at) | Phase::Load(at) if at > now => {
+                self.refuse_waiting();
+                return Some(at);
+            }
+            Phase::Claim(_) => {
+                let (shell, id, epoch) = (Arc::clone(&self.shell), self.id.clone(), owner.epoch);
+                let claim = async move { shell.store.claim(&id, epoch, &shell.id).await };
+                self.work = Some(claim.map(Done::Claimed).boxed());
+                return None;
+            }
+            Phase::Load(_) => {
+                let (shell, id) = (Arc::clone(&self.shell), self.id.clone());
+                let load = async move { shell.store.load(&id).await };
+                self.work = Some(load.map(Done::Loaded).boxed());
+                return None;
+            }
+            Phase::Ready => {}
+        }
+        self.decide(now);
+        match &self.role {
+            Role::Owner(owner) if self.work.is_none() => owner.wake_at,
+            Role::Owner(_) | Role::Edge(_) | Role::Resolving => None,
+        }
+    }
+
+    /// One turn of decisions: what the clock demands, else a command, else bids.
+    fn decide(&mut self, now: Timestamp) {
+        let Role::Owner(owner) = &mut self.role else { return };
+        let mut actions = Vec::new();
+        owner.wake_at = owner.auction.step(auction::Input::Tick, now, &mut actions);
+        if actions.is_empty()
+            && let Some((command, done)) = self.commands.pop_front()
+        {
+            return self.obey(command, done, now);
+        }
+        let mut asks = HashMap::new();
+        if actions.is_empty() {
+            self.decide_bids(now, &mut asks, &mut actions);
+        }
+        self.commit(actions, asks, now);
+    }
+
+    fn decide_bids(
+        &mut self,
+        now: Timestamp,
+        asks: &mut HashMap<u64, Ask>,
+        actions: &mut Vec<Action>,
+    ) {
+        for token in 0..u64::try_from(BATCH_MAX).unwrap_or(u64::MAX) {
+            let Some(ask) = self.bids.pop_front() else { break };
+            let Role::Owner(owner) = &self.role else { return };
+            let known = owner.auction.answer_for(&ask.bid.bidder, &ask.bid.bid_id).is_some();
+            let view = owner.auction.view();
+            if let Some(rejected) = self.refusal(&ask, &view, now).filter(|_| !known) {
+                ask.answer(&self.shell, &self.id, Verdict::Rejected(rejected), "");
+                continue;
+            }
+            let bid = ask.bid.clone();
+            asks.insert(token, ask);
+            let Role::Owner(owner) = &mut self.role else { return };
+            let input = auction::Input::Bid { bid, token };
+            owner.wake_at = owner.auction.step(input, now, actions);
+        }
+    }
+
+    /// Carries out an administrator's wish.
+    fn obey(&mut self, command: Command, done: oneshot::Sender<CommandDone>, now: Timestamp) {
+        let Role::Owner(owner) = &mut self.role else { return };
+        let input = match command {
+            Command::Inspect => return self.command_done(done, None),
+            Command::Pause(reason) => auction::Input::Pause { reason },
+            Command::Resume => auction::Input::Resume,
+            Command::Close => auction::Input::Close,
+        };
+        let mut actions = Vec::new();
+        owner.wake_at = owner.auction.step(input, now, &mut actions);
+        let refused = actions.iter().find_map(|action| match action {
+            Action::Refused(error) => Some(error.to_string()),
+            Action::Append(_) | Action::Answer { .. } => None,
+        });
+        if refused.is_some() || actions.is_empty() {
+            return self.command_done(done, refused);
+        }
+        owner.command = Some(done);
+        self.commit(actions, HashMap::new(), now);
+    }
+
+    /// Answers what nothing has to be stored for, or sends an append off.
+    fn commit(&mut self, actions: Vec<Action>, mut asks: HashMap<u64, Ask>, now: Timestamp) {
+        let Role::Owner(owner) = &mut self.role else { return };
+        let mut events = Vec::new();
+        let mut answers = Vec::new();
+        for action in actions {
+            match action {
+                Action::Append(event) => events.push(event),
+                Action::Answer { token, verdict } => {
+                    answers.extend(asks.remove(&token).map(|ask| (ask, verdict)));
+                }
+                Action::Refused(_) => {}
+            }
+        }
+        debug_assert!(asks.is_empty(), "every bid is answered");
+        if events.is_empty() {
+            for (ask, verdict) in answers {
+                ask.answer(&self.shell, &self.id, verdict, self.shell.store.durability().as_str());
+            }
+            return;
+        }
+        owner.batch = answers;
+        self.append(events, now);
+    }
+
+    fn append(&mut self, events: Vec<Event>, sent_at: Timestamp) {
+        let Role::Owner(owner) = &mut self.role else { return };
+        let expected = owner.auction.view().seq;
+        let (guard, epoch) = (owner.auction.guard(), owner.epoch);
+        let (shell, id) = (Arc::clone(&self.shell), self.id.clone());
+        let span = tracing::info_span!("store.append", room.id = %id, epoch = epoch.get(),
+            seq = expected.get(), events = events.len());
+        let mut bids = owner.batch.iter().filter_map(|(ask, _)| ask.traceparent.as_deref());
+        if let Some(first) = bids.next() {
+            telemetry::parent_of(&span, first);
+        }
+        bids.take(31).for_each(|traceparent| telemetry::link(&span, traceparent));
+        let append = async move {
+            let started = gavel_runtime::clock::monotonic();
+            let outcome = shell.store.append(&id, epoch, expected, guard, &events).await;
+            shell.metrics.committed(started.elapsed());
+            Done::Appended { events, outcome, sent_at }
+        };
+        self.work = Some(append.instrument(span).boxed());
+    }
+
+    pub(super) fn command_done(
+        &self,
+        done: oneshot::Sender<CommandDone>,
+        error: Option<String>,
+    ) {
+        let view = self.hub.view().cloned();
+        // Whoever asked may have gone.
+        drop(done.send(CommandDone { error, view, viewers: self.hub.len() }));
+    }
+
+    pub(super) fn refuse_commands(&mut self) {
+        for (_, done) in std::mem::take(&mut self.commands) {
+            self.command_done(done, Some("the room cannot act just now".to_owned()));
+        }
+    }
+
+    /// Nothing waits for a store that does not answer.
+    fn refuse_waiting(&mut self) {
+        self.refuse_commands();
+        for ask in std::mem::take(&mut self.bids) {
+            ask.unavailable(&self.shell, &self.id, self.hub.view());
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! What an owner does with the outcome of a store call.
+
+use super::*;
+
+impl Room {
+    pub(in super::super) fn on_done(&mut self, done: Done) {
+        match done {
+            Done::Claimed(Ok(Claim::Claimed(loaded))) => self.on_loaded(*loaded),
+            Done::Claimed(Ok(Claim::Fenced { epoch, .. })) => self.fenced(epoch),
+            Done::Loaded(Ok(loaded)) => self.on_loaded(loaded),
+            Done::Claimed(Err(error)) | Done::Loaded(Err(error)) => self.on_trouble(&error),
+            Done::Appended { events, outcome, sent_at } => {
+                self.on_appended(events, outcome, sent_at);
+            }
+        }
+    }
+
+    fn on_appended(
+        &mut self,
+        events: Vec<Event>,
+        outcome: Result<Appended, StoreError>,
+        sent_at: Timestamp,
+    ) {
+        let Role::Owner(owner) = &mut self.role else { return };
+        owner.auction.abandon();
+        match outcome {
+            Ok(Appended::Stored { at, .. }) => {
+                self.shell.clock.observe(at, sent_at);
+                self.stored(&events);
+            }
+            Ok(Appended::Fenced { epoch, .. }) => {
+                self.shell.metrics.fenced();
+                self.fenced(epoch);
+            }
+            Ok(Appended::Conflict { .. }) => self.reload(Timestamp::new(0)),
+            // The store's clock decides: with it, the same bids are decided anew.
+            Ok(Appended::TooEarly { now } | Appended::TooLate { now }) => {
+                self.shell.clock.observe(now, sent_at);
+                self.retry_batch();
+            }
+            Err(error) => self.on_trouble(&error),
+        }
+    }
+
+    /// The events are in the stream: now they are true, and everybody is told.
+    fn stored(&mut self, events: &[Event]) {
+        let Role::Owner(owner) = &mut self.role else { return };
+        owner.backoff.reset();
+        let answers = std::mem::take(&mut owner.batch);
+        let traceparents: Vec<String> =
+            answers.iter().filter_map(|(ask, _)| ask.traceparent.clone()).collect();
+        let durability = self.shell.store.durability().as_str();
+        for (ask, verdict) in answers {
+            ask.answer(&self.shell, &self.id, verdict, durability);
+        }
+        for event in events {
+            self.apply(event, &traceparents);
+        }
+        self.keep_snapshot(events);
+        let Role::Owner(owner) = &mut self.role else { return };
+        if let Some(done) = owner.command.take() {
+            self.command_done(done, None);
+        }
+    }
+
+    fn apply(&mut self, event: &Event, traceparents: &[String]) {
+        let Role::Owner(owner) = &mut self.role else { return };
+        if let Err(error) = owner.auction.apply(event) {
+            tracing::error!(room.id = %self.id, seq = event.seq.get(), %error, "stored event does not fold");
+            return self.reload(self.shell.now().saturating_add(Millis::new(1_000)));
+        }
+        let (view, epoch, generation) = (owner.auction.view(), owner.epoch, owner.generation);
+        let update = wire::Update {
+            room_id: self.id.to_string(),
+            epoch: epoch.get(),
+            view: Some(view.clone().into()),
+            traceparents: traceparents.to_vec(),
+        };
+        let kind = Some(wire::attach_response::Kind::Update(update));
+        let message = wire::AttachResponse { kind };
+        // An edge that cannot keep up loses the room's stream; it comes back
+        // for a snapshot when it sees the gap.
+        self.edges.retain(|edge| edge.sender.try_send(message.clone()).is_ok());
+        if matches!(event.kind, EventKind::Created { .. }) {
+            self.hub.reset(view, generation, self.shell.now());
+        } else {
+            self.publish(view, traceparents);
+        }
+    }
+
+    /// Keeps a snapshot each time the stream has grown by an interval.
+    fn keep_snapshot(&self, events: &[Event]) {
+        let Role::Owner(owner) = &self.role else { return };
+        let crosses = |seq: Seq| seq.get().is_multiple_of(SNAPSHOT_INTERVAL_EVENTS);
+        if !events.iter().any(|event| crosses(event.seq)) {
+            return;
+        }
+        let (shell, id, epoch) = (Arc::clone(&self.shell), self.id.clone(), owner.epoch);
+        let snapshot = owner.auction.to_snapshot();
+        drop(tasks::spawn("room.snapshot", async move {
+            // Without a snapshot the next load only reads more events.
+            if let Err(error) = shell.store.snapshot(&id, epoch, &snapshot).await {
+                tracing::debug!(room.id = %id, %error, "no snapshot kept");
+            }
+        }));
+    }
+
+    fn on_loaded(&mut self, loaded: Loaded) {
+        let Role::Owner(owner) = &mut self.role else { return };
+        if loaded.epoch != owner.epoch {
+            return self.fenced(loaded.epoch);
+        }
+        self.shell.clock.observe(loaded.now, loaded.now);
+        owner.backoff.reset();
+        owner.auction = loaded.auction;
+        owner.generation = loaded.generation;
+        owner.phase = Phase::Ready;
+        self.shell.rooms.own(&self.id, Some(owner.epoch));
+        if owner.auction.rules().is_some() {
+            let (view, generation) = (owner.auction.view(), owner.generation);
+            self.hub.reset(view, generation, self.shell.now());
+            for edge in std::mem::take(&mut self.edges) {
+                self.attach(edge);
+            }
+        } else {
+            self.create();
+        }
+        self.retry_batch();
+    }
+
+    /// Writes the first event of a room that has none.
+    fn create(&mut self) {
+        let now = self.shell.now();
+        let Role::Owner(owner) = &mut self.role else { return };
+        let created = owner.rules.clone().map(|rules| Auction::create(rules, now));
+        match created {
+            Some(Ok((auction, event))) => {
+                owner.auction = auction;
+                self.append(vec![event], now);
+            }
+            Some(Err(error)) => {
+                tracing::error!(room.id = %self.id, %error, "the room's rules are refused");
+                self.reload(now.saturating_add(Millis::new(5_000)));
+            }
+            None => self.reload(now.saturating_add(Millis::new(1_000))),
+        }
+    }
+
+    /// The store gave no answer, or could not: nothing in memory is trusted
+    /// until it has been read again.
+    fn on_trouble(&mut self, error: &StoreError) {
+        self.shell.metrics.store_error(error);
+        let Role::Owner(owner) = &mut self.role else { return };
+        tracing::warn!(room.id = %self.id, %error, "the store cannot be used; bids are refused");
+        let delay = owner.backoff.next_delay();
+        let at = self.shell.now().saturating_add(Millis::new(
+            u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+        ));
+        owner.phase = match owner.phase {
+            Phase::Claim(_) => Phase::Claim(at),
+            Phase::Load(_) | Phase::Ready => Phase::Load(at),
+        };
+        self.abandon_batch();
+    }
+
+    fn reload(&mut self, at: Timestamp) {
+        if let Role::Owner(owner) = &mut self.role {
+            owner.phase = Phase::Load(at);
+        }
+        self.retry_batch();
+    }
+
+    /// Puts the bids of the last append in front again, to be settled by
+    /// their ids; a bid that has been tried often enough is let go.
+    fn retry_batch(&mut self) {
+        let Role::Owner(owner) = &mut self.role else { return };
+        let command = owner.command.take();
+        for (mut ask, _) in std::mem::take(&mut owner.batch).into_iter().rev() {
+            ask.attempts += 1;
+            if ask.attempts < ATTEMPTS_MAX {
+                self.bids.push_front(ask);
+            } else {
+                ask.unavailable(&self.shell, &self.id, self.hub.view());
+            }
+        }
+        if let Some(done) = command {
+            self.command_done(done, Some("the store did not take it; try again".to_owned()));
+        }
+    }
+
+    /// Tells the bids of the last append that their outcome is not known.
+    pub(in super::super) fn abandon_batch(&mut self) {
+        let Role::Owner(owner) = &mut self.role else { return };
+        let command = owner.command.take();
+        for (ask, _) in std::mem::take(&mut owner.batch) {
+            ask.unavailable(&self.shell, &self.id, self.hub.view());
+        }
+        if let Some(done) = command {
+            self.command_done(done, Some("the store cannot be reached".to_owned()));
+        }
+    }
+
+    /// Somebody else owns the room: nothing more is decided here.
+    fn fenced(&mut self, epoch: Epoch) {
+        tracing::info!(room.id = %self.id, epoch = epoch.get(), "another node owns the room");
+        self.become_nobody();
+        self.shell.control.interested(&self.id);
+    }
+}

@@ -1,0 +1,168 @@
+//! The rooms of a node, by id.
+
+use super::{Input, Member, task};
+use crate::{auth::Identity, codec::json::ClientError, node::Shell};
+use gavel_rules::{
+    id::{RoomId, SessionId},
+    order::Epoch,
+};
+use gavel_runtime::tasks;
+use parking_lot::Mutex;
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+use tokio::sync::mpsc;
+
+/// Inputs that may wait for a room.
+const INBOX_MAX: usize = 4096;
+/// Rooms that one node may have a task for.
+const ROOMS_MAX: usize = 100_000;
+
+/// The rooms of a node. A room has a task for as long as the node owns it or
+/// has sockets in it.
+#[derive(Debug, Default)]
+pub struct Rooms {
+    inboxes: Mutex<HashMap<RoomId, mpsc::Sender<Input>>>,
+    owned: Mutex<HashMap<RoomId, Epoch>>,
+    seats: AtomicUsize,
+}
+
+/// A room's inbox is full, or there are too many rooms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the room takes no more just now")]
+pub struct Full;
+
+// === impl Rooms ===
+
+impl Rooms {
+    /// Seats a socket in a room; the state is sent to it when it is known.
+    ///
+    /// # Errors
+    /// What the client is to be told, if the room takes nobody now.
+    pub fn join(
+        &self,
+        shell: &Arc<Shell>,
+        room: &RoomId,
+        member: &Arc<Member>,
+        identity: Identity,
+    ) -> Result<(), ClientError> {
+        let input = Input::Join { member: Arc::clone(member), identity };
+        self.send(shell, room, input).map_err(|Full| {
+            ClientError::new("unavailable", "the auction takes nobody just now")
+                .in_room(room)
+                .retry_after(1_000)
+        })
+    }
+
+    /// Takes a socket out of a room.
+    pub fn leave(&self, room: &RoomId, session: &SessionId) {
+        let inboxes = self.inboxes.lock();
+        let Some(inbox) = inboxes.get(room) else { return };
+        let Err(mpsc::error::TrySendError::Full(input)) =
+            inbox.try_send(Input::Leave(session.clone()))
+        else {
+            return;
+        };
+        // A seat must never outlive its socket: this one waits for its turn.
+        let inbox = inbox.clone();
+        drop(tasks::spawn("room.leave", async move {
+            drop(inbox.send(input).await);
+        }));
+    }
+
+    /// Hands an input to a room, and starts the room if need be.
+    ///
+    /// # Errors
+    /// [`Full`] if the room's inbox is full or the node has too many rooms.
+    pub fn send(&self, shell: &Arc<Shell>, room: &RoomId, input: Input) -> Result<(), Full> {
+        let mut inboxes = self.inboxes.lock();
+        if let Some(inbox) = inboxes.get(room) {
+            return inbox.try_send(input).map_err(|_| Full);
+        }
+        if inboxes.len() >= ROOMS_MAX {
+            return Err(Full);
+        }
+        let (sender, receiver) = mpsc::channel(INBOX_MAX);
+        sender.try_send(input).map_err(|_| Full)?;
+        inboxes.insert(room.clone(), sender);
+        drop(inboxes);
+        shell.control.interested(room);
+        drop(tasks::spawn("room", task::run(Arc::clone(shell), room.clone(), receiver)));
+        Ok(())
+    }
+
+    /// Hands an input to a room that is here, and waits while its inbox is
+    /// full; a room that is not here does not need it.
+    pub async fn deliver(&self, room: &RoomId, input: Input) {
+        let inbox = self.inboxes.lock().get(room).cloned();
+        if let Some(inbox) = inbox {
+            // A room that has just ended does not need it either.
+            drop(inbox.send(input).await);
+        }
+    }
+
+    /// Tells every room that flags or limits changed.
+    pub async fn settings_changed(&self) {
+        let inboxes: Vec<_> = self.inboxes.lock().values().cloned().collect();
+        for inbox in inboxes {
+            drop(inbox.send(Input::SettingsChanged).await);
+        }
+    }
+
+    /// The rooms whose bids are decided here.
+    #[must_use]
+    pub fn owned(&self) -> Vec<(RoomId, Epoch)> {
+        self.owned.lock().iter().map(|(room, epoch)| (room.clone(), *epoch)).collect()
+    }
+
+    /// Notes that a room is decided here, or no longer.
+    pub(super) fn own(&self, room: &RoomId, epoch: Option<Epoch>) {
+        let mut owned = self.owned.lock();
+        match epoch {
+            Some(epoch) => owned.insert(room.clone(), epoch),
+            None => owned.remove(room),
+        };
+    }
+
+    /// Sockets in rooms; one in two rooms counts twice.
+    #[must_use]
+    pub fn seats(&self) -> usize {
+        self.seats.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the sockets of a room changed in number.
+    pub(super) fn seated(&self, before: usize, after: usize) {
+        self.seats.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
+    }
+
+    /// Rooms here.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.inboxes.lock().len()
+    }
+
+    /// Whether there is no room here.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes a room out, unless something waits for it.
+    pub(super) fn retire(&self, room: &RoomId, inbox: &mut mpsc::Receiver<Input>) -> bool {
+        let mut inboxes = self.inboxes.lock();
+        if !inbox.is_empty() {
+            return false;
+        }
+        inboxes.remove(room);
+        true
+    }
+
+    /// Drops every inbox, which ends every room.
+    pub fn clear(&self) {
+        self.inboxes.lock().clear();
+    }
+}

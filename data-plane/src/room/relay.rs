@@ -1,0 +1,219 @@
+//! Between nodes: an edge attaches to an owner, sends its sockets' bids up
+//! and gets updates down. [`Link`] is the edge's end, [`serve`] the owner's.
+
+use super::{Ask, Input, Reply};
+use crate::node::Shell;
+use gavel_proto::relay::v1::{
+    self as wire, attach_request::Kind as Up, relay_service_client::RelayServiceClient,
+};
+use gavel_rules::id::{NodeId, RoomId};
+use gavel_runtime::{backoff::Backoff, grpc, telemetry};
+use parking_lot::Mutex;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+mod down;
+pub mod serve;
+
+/// Messages that may wait for the owner's node.
+const QUEUE_MAX: usize = 4096;
+/// Bids of this node that may be under way on one link.
+const PENDING_MAX: usize = 16_384;
+/// How long an answer may take.
+const ANSWER_WAIT: Duration = Duration::from_secs(2);
+
+/// The links of a node to other nodes, by their relay's URL.
+#[derive(Debug, Default)]
+pub struct Links {
+    links: Mutex<HashMap<String, Arc<Link>>>,
+}
+
+/// The edge's end of a stream to one owner. It reconnects by itself and then
+/// watches its rooms anew, which brings their snapshots.
+#[derive(Debug)]
+pub struct Link {
+    owner: NodeId,
+    url: String,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    watched: HashSet<RoomId>,
+    pending: HashMap<u64, (RoomId, Ask)>,
+    next_token: u64,
+    /// The open stream, if there is one.
+    stream: Option<mpsc::Sender<wire::AttachRequest>>,
+}
+
+// === impl Links ===
+
+impl Links {
+    /// The link to a node, opened if need be.
+    pub fn to(&self, shell: &Arc<Shell>, owner: &NodeId, url: &str) -> Arc<Link> {
+        let mut links = self.links.lock();
+        let link = links.entry(url.to_owned()).or_insert_with(|| {
+            let (owner, url) = (owner.clone(), url.to_owned());
+            let link = Arc::new(Link { owner, url, state: Mutex::default() });
+            drop(shell.tasks.spawn("relay.link", run(Arc::clone(shell), Arc::clone(&link))));
+            link
+        });
+        Arc::clone(link)
+    }
+
+    /// Forgets a link that no room watches; false if one does.
+    fn retire(&self, link: &Link) -> bool {
+        let mut links = self.links.lock();
+        let idle = link.state.lock().watched.is_empty();
+        if idle {
+            links.remove(&link.url);
+        }
+        idle
+    }
+}
+
+// === impl Link ===
+
+impl Link {
+    /// Where the owner's relay listens.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Asks for a room's snapshot and updates.
+    pub fn watch(&self, room: &RoomId) {
+        let mut state = self.state.lock();
+        state.watched.insert(room.clone());
+        state.send(Up::Watch(wire::Watch { room_id: room.to_string() }));
+    }
+
+    /// Ends it.
+    pub fn unwatch(&self, room: &RoomId) {
+        let mut state = self.state.lock();
+        state.watched.remove(room);
+        state.send(Up::Unwatch(wire::Unwatch { room_id: room.to_string() }));
+    }
+
+    /// Sends a bid to the owner; the answer finds its socket by itself.
+    pub fn place(&self, shell: &Shell, room: &RoomId, ask: Ask) {
+        let refused = {
+            let mut state = self.state.lock();
+            let token = state.next_token;
+            state.next_token += 1;
+            let request = wire::PlaceBid {
+                token,
+                room_id: room.to_string(),
+                bidder: ask.bid.bidder.to_string(),
+                bid_id: ask.bid.bid_id.to_string(),
+                amount: ask.bid.amount.minor(),
+                traceparent: ask.traceparent.clone().unwrap_or_default(),
+                flags_version: ask.bid.flags.get(),
+                limits_version: ask.bid.limits.get(),
+                guest: ask.guest,
+            };
+            if state.pending.len() < PENDING_MAX && state.send(Up::PlaceBid(request)) {
+                state.pending.insert(token, (room.clone(), ask));
+                None
+            } else {
+                Some(ask)
+            }
+        };
+        if let Some(ask) = refused {
+            ask.unavailable(shell, room, None);
+        }
+    }
+
+    /// Answers every bid whose answer can no longer come.
+    fn abandon(&self, shell: &Shell, overdue_only: bool) {
+        let now = shell.now();
+        let wait = u64::try_from(ANSWER_WAIT.as_millis()).unwrap_or(u64::MAX);
+        let lost: Vec<(RoomId, Ask)> = {
+            let mut state = self.state.lock();
+            let lost: Vec<u64> = state
+                .pending
+                .iter()
+                .filter(|(_, (_, ask))| !overdue_only || now.since(ask.since).get() >= wait)
+                .map(|(token, _)| *token)
+                .collect();
+            lost.iter().filter_map(|token| state.pending.remove(token)).collect()
+        };
+        for (room, ask) in lost {
+            ask.unavailable(shell, &room, None);
+        }
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// Queues a message; false if there is no stream or it is full.
+    fn send(&self, kind: Up) -> bool {
+        let message = wire::AttachRequest { kind: Some(kind) };
+        self.stream.as_ref().is_some_and(|stream| stream.try_send(message).is_ok())
+    }
+}
+
+/// Keeps a link open for as long as a room watches through it.
+async fn run(shell: Arc<Shell>, link: Arc<Link>) {
+    let mut backoff = Backoff::standard();
+    loop {
+        let span = tracing::info_span!("relay.attach", node.id = %link.owner);
+        if let Err(error) = attach(&shell, &link, &mut backoff).await {
+            span.in_scope(|| tracing::info!(%error, owner = %link.owner, "relay is down"));
+        }
+        link.state.lock().stream = None;
+        link.abandon(&shell, false);
+        if shell.links.retire(&link) {
+            return;
+        }
+        shell.metrics.relay_reconnected();
+        tokio::select! {
+            () = tokio::time::sleep(backoff.next_delay()) => {}
+            () = shell.stop.cancelled() => return,
+        }
+    }
+}
+
+/// Opens the stream, watches the rooms, and takes what comes until it breaks.
+async fn attach(
+    shell: &Arc<Shell>,
+    link: &Arc<Link>,
+    backoff: &mut Backoff,
+) -> Result<(), anyhow::Error> {
+    let mut client = RelayServiceClient::new(grpc::channel(&link.url)?);
+    let (sender, receiver) = mpsc::channel(QUEUE_MAX);
+    let hello = Up::Hello(wire::Hello { node_id: shell.id.to_string() });
+    sender.try_send(wire::AttachRequest { kind: Some(hello) })?;
+    let answer = client.attach(ReceiverStream::new(receiver)).await?;
+    let mut stream = answer.into_inner();
+    {
+        let mut state = link.state.lock();
+        state.stream = Some(sender);
+        for room in &state.watched {
+            state.send(Up::Watch(wire::Watch { room_id: room.to_string() }));
+        }
+    }
+    backoff.reset();
+    let mut tick = tokio::time::interval(ANSWER_WAIT / 4);
+    loop {
+        tokio::select! {
+            message = stream.message() => match message? {
+                Some(message) => down::take(shell, link, message).await,
+                None => return Ok(()),
+            },
+            _ = tick.tick() => {
+                link.abandon(shell, true);
+                if link.state.lock().watched.is_empty() && link.state.lock().pending.is_empty() {
+                    return Ok(());
+                }
+            }
+            () = shell.stop.cancelled() => return Ok(()),
+        }
+    }
+}

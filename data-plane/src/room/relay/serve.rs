@@ -1,0 +1,123 @@
+//! The owner's end of the relay.
+
+use super::*;
+use crate::room::Edge;
+use gavel_proto::relay::v1::relay_service_server::{RelayService, RelayServiceServer};
+use gavel_rules::{amount::Amount, auction::Bid, order::Version};
+use std::sync::atomic::{AtomicU64, Ordering};
+use tonic::{Request, Response, Status, Streaming};
+
+/// Serves other nodes.
+#[derive(Debug)]
+pub struct Relay {
+    shell: Arc<Shell>,
+    streams: AtomicU64,
+}
+
+/// One edge's stream, as its task holds it.
+struct Attached {
+    shell: Arc<Shell>,
+    edge: Edge,
+    watched: HashSet<RoomId>,
+}
+
+// === impl Relay ===
+
+impl Relay {
+    /// The service for this node's rooms.
+    #[must_use]
+    pub fn service(shell: Arc<Shell>) -> RelayServiceServer<Self> {
+        RelayServiceServer::new(Self { shell, streams: AtomicU64::new(0) })
+    }
+}
+
+#[tonic::async_trait]
+impl RelayService for Relay {
+    type AttachStream = tokio_stream::adapters::Map<
+        ReceiverStream<wire::AttachResponse>,
+        fn(wire::AttachResponse) -> Result<wire::AttachResponse, Status>,
+    >;
+
+    async fn attach(
+        &self,
+        request: Request<Streaming<wire::AttachRequest>>,
+    ) -> Result<Response<Self::AttachStream>, Status> {
+        let (sender, receiver) = mpsc::channel(QUEUE_MAX);
+        let stream = self.streams.fetch_add(1, Ordering::Relaxed);
+        let attached = Attached {
+            shell: Arc::clone(&self.shell),
+            edge: Edge { stream, sender },
+            watched: HashSet::new(),
+        };
+        drop(self.shell.tasks.spawn("relay.serve", attached.run(request.into_inner())));
+        let stream = tokio_stream::StreamExt::map(ReceiverStream::new(receiver), Ok as fn(_) -> _);
+        Ok(Response::new(stream))
+    }
+}
+
+// === impl Attached ===
+
+impl Attached {
+    async fn run(mut self, mut requests: Streaming<wire::AttachRequest>) {
+        let stop = self.shell.stop.clone();
+        loop {
+            let request = tokio::select! {
+                request = requests.message() => request,
+                () = self.edge.sender.closed() => break,
+                () = stop.cancelled() => break,
+            };
+            let Ok(Some(request)) = request else { break };
+            if self.take(request).is_none() {
+                tracing::warn!("a relay request makes no sense; its stream is closed");
+                break;
+            }
+        }
+        for room in &self.watched {
+            self.shell.rooms.deliver(room, Input::Detach(self.edge.stream)).await;
+        }
+    }
+
+    fn take(&mut self, request: wire::AttachRequest) -> Option<()> {
+        match request.kind? {
+            Up::Hello(hello) => tracing::debug!(node.id = hello.node_id, "an edge attached"),
+            Up::Watch(watch) => {
+                let room: RoomId = watch.room_id.parse().ok()?;
+                let attach = Input::Attach(self.edge.clone());
+                self.shell.rooms.send(&self.shell, &room, attach).ok()?;
+                self.watched.insert(room);
+            }
+            Up::Unwatch(unwatch) => {
+                let room: RoomId = unwatch.room_id.parse().ok()?;
+                self.watched.remove(&room);
+                let detach = Input::Detach(self.edge.stream);
+                self.shell.rooms.send(&self.shell, &room, detach).ok()?;
+            }
+            Up::PlaceBid(bid) => self.place(bid)?,
+        }
+        Some(())
+    }
+
+    fn place(&self, placed: wire::PlaceBid) -> Option<()> {
+        let room: RoomId = placed.room_id.parse().ok()?;
+        let span = tracing::info_span!("room.bid", room.id = %room, bid.id = placed.bid_id);
+        telemetry::parent_of(&span, &placed.traceparent);
+        let ask = Ask {
+            bid: Bid {
+                bidder: placed.bidder.parse().ok()?,
+                bid_id: placed.bid_id.parse().ok()?,
+                amount: Amount::new(placed.amount).ok()?,
+                flags: Version::new(placed.flags_version),
+                limits: Version::new(placed.limits_version),
+            },
+            guest: placed.guest,
+            limited: None,
+            reply: Reply::Relay { edge: self.edge.sender.clone(), token: placed.token },
+            traceparent: telemetry::inject_from(&span),
+            since: self.shell.now(),
+            attempts: 0,
+        };
+        // A full room answers nothing; the edge's deadline tells its bidder.
+        drop(self.shell.rooms.send(&self.shell, &room, Input::Ask(ask)));
+        Some(())
+    }
+}

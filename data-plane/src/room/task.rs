@@ -1,0 +1,290 @@
+//! The task of a room: a thin loop around the roles.
+
+use super::{
+    Ask, Assignment, Command, CommandDone, Edge, Input, Member,
+    edge::EdgeRole,
+    hub::Hub,
+    owner::{Done, Owner},
+    unknown_room,
+};
+use crate::{auth::Identity, codec::json::ClientError, node::Shell};
+use futures::future::{BoxFuture, OptionFuture};
+use gavel_proto::relay::v1 as wire;
+use gavel_rules::{
+    auction::{GuestAccess, RejectReason, Rejected, Verdict, View},
+    id::{RoomId, SessionId},
+    order::Epoch,
+    time::{Millis, Timestamp},
+};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+use tokio::sync::{mpsc, oneshot};
+
+/// Inputs taken before the room acts on them.
+const INBOX_MAX: usize = 256;
+/// Bids that may wait for a decision; more are answered `unavailable`.
+const BIDS_MAX: usize = 4096;
+/// Sockets that may wait for the room's state.
+const JOINS_MAX: usize = 8192;
+/// How long bids and joins wait for an owner.
+const OWNER_WAIT: Millis = Millis::new(3_000);
+/// How long a room without sockets stays, so that it need not be learnt anew.
+const IDLE_LINGER: Millis = Millis::new(30_000);
+
+pub(super) struct Room {
+    pub(super) id: RoomId,
+    pub(super) shell: Arc<Shell>,
+    pub(super) hub: Hub,
+    pub(super) role: Role,
+    pub(super) epoch: Epoch,
+    pub(super) bids: VecDeque<Ask>,
+    pub(super) edges: Vec<Edge>,
+    pub(super) commands: VecDeque<(Command, oneshot::Sender<CommandDone>)>,
+    pub(super) work: Option<BoxFuture<'static, Done>>,
+    joins: VecDeque<(Arc<Member>, Identity, Timestamp)>,
+    idle_since: Option<Timestamp>,
+}
+
+pub(super) enum Role {
+    /// Nobody told yet who owns the room.
+    Resolving,
+    Owner(Box<Owner>),
+    Edge(EdgeRole),
+}
+
+/// Runs a room until nobody needs it.
+pub(super) async fn run(shell: Arc<Shell>, id: RoomId, mut inbox: mpsc::Receiver<Input>) {
+    let hub = Hub::new(id.clone(), shell.id.clone());
+    let mut room = Room {
+        id,
+        shell,
+        hub,
+        role: Role::Resolving,
+        epoch: Epoch::default(),
+        bids: VecDeque::new(),
+        edges: Vec::new(),
+        commands: VecDeque::new(),
+        work: None,
+        joins: VecDeque::new(),
+        idle_since: None,
+    };
+    loop {
+        let wake = room.advance();
+        if room.is_over() && room.shell.rooms.retire(&room.id, &mut inbox) {
+            return room.end();
+        }
+        let pause = wake.map(|at| Duration::from_millis(at.since(room.shell.now()).get()));
+        let done = tokio::select! {
+            input = inbox.recv() => match input {
+                Some(input) => {
+                    room.on(input);
+                    None
+                }
+                None => return room.end(),
+            },
+            done = OptionFuture::from(room.work.as_mut()), if room.work.is_some() => done,
+            () = tokio::time::sleep(pause.unwrap_or(Duration::MAX)), if pause.is_some() => None,
+        };
+        if let Some(done) = done {
+            room.work = None;
+            room.on_done(done);
+        }
+        for _ in 0..INBOX_MAX {
+            let Ok(input) = inbox.try_recv() else { break };
+            room.on(input);
+        }
+    }
+}
+
+// === impl Room ===
+
+impl Room {
+    fn on(&mut self, input: Input) {
+        match input {
+            Input::Join { member, identity } => self.join(member, identity),
+            Input::Leave(session) => self.leave(&session),
+            Input::Ask(ask) if self.bids.len() < BIDS_MAX => self.bids.push_back(ask),
+            Input::Ask(ask) => ask.unavailable(&self.shell, &self.id, self.hub.view()),
+            Input::Assigned(assignment) => self.assigned(assignment),
+            Input::Unknown => self.unknown(),
+            Input::Snapshot { epoch, generation, view } => {
+                self.on_snapshot(epoch, generation, view);
+            }
+            Input::Update { epoch, view, traceparents } => {
+                self.on_update(epoch, view, &traceparents);
+            }
+            Input::NotOwner => self.on_not_owner(),
+            Input::Attach(edge) => self.attach(edge),
+            Input::Detach(stream) => self.edges.retain(|edge| edge.stream != stream),
+            Input::Command(command, done) => self.commands.push_back((command, done)),
+            Input::SettingsChanged => {
+                self.hub.reclass(&self.shell.live.get(), self.shell.now());
+            }
+        }
+    }
+
+    /// Does what can be done now; returns when to come again.
+    fn advance(&mut self) -> Option<Timestamp> {
+        let now = self.shell.now();
+        self.seat_waiting(now);
+        let by_role = match self.role {
+            Role::Resolving => self.advance_resolving(now),
+            Role::Owner(_) => self.advance_owner(now),
+            Role::Edge(_) => {
+                self.advance_edge();
+                None
+            }
+        };
+        let by_batches = self.hub.flush_due(now);
+        let by_joins = self.joins.front().map(|(_, _, since)| since.saturating_add(OWNER_WAIT));
+        let by_idle = self.idle_since.map(|since| since.saturating_add(IDLE_LINGER));
+        [by_role, by_batches, by_joins, by_idle].into_iter().flatten().min()
+    }
+
+    fn join(&mut self, member: Arc<Member>, identity: Identity) {
+        self.idle_since = None;
+        if self.joins.len() < JOINS_MAX {
+            self.joins.push_back((member, identity, self.shell.now()));
+        } else {
+            let error = ClientError::new("unavailable", "too many are joining");
+            member.socket.send_text(&member.error(&error.in_room(&self.id).retry_after(1_000)));
+        }
+    }
+
+    /// Seats who waits, once the state is known.
+    fn seat_waiting(&mut self, now: Timestamp) {
+        let settings = self.shell.live.get();
+        while let Some((_, _, since)) = self.joins.front() {
+            let guests = self.hub.view().map(|view| view.guests);
+            let waited = since.saturating_add(OWNER_WAIT) <= now;
+            if guests.is_none() && !waited {
+                return;
+            }
+            let Some((member, identity, _)) = self.joins.pop_front() else { return };
+            let refusal = match guests {
+                None => ClientError::new("unavailable", "the auction cannot be reached just now")
+                    .retry_after(1_000),
+                Some(GuestAccess::None) if identity.grants.is_none() => {
+                    ClientError::new("forbidden", "this auction is not open to guests")
+                }
+                Some(_) => {
+                    let before = self.hub.len();
+                    self.hub.join(&member, identity.user, &settings, now);
+                    self.shell.rooms.seated(before, self.hub.len());
+                    continue;
+                }
+            };
+            member.socket.send_text(&member.error(&refusal.in_room(&self.id)));
+        }
+    }
+
+    fn leave(&mut self, session: &SessionId) {
+        self.joins.retain(|(member, _, _)| member.session != *session);
+        let before = self.hub.len();
+        self.hub.leave(session);
+        self.shell.rooms.seated(before, self.hub.len());
+    }
+
+    fn assigned(&mut self, assignment: Assignment) {
+        if assignment.epoch < self.epoch {
+            return;
+        }
+        let mine = assignment.owner.as_ref() == Some(&self.shell.id);
+        match (&self.role, &assignment.owner) {
+            (Role::Owner(owner), _) if mine && owner.epoch() == assignment.epoch => {}
+            (_, Some(_)) if mine => self.become_owner(assignment),
+            (_, Some(owner)) => self.become_edge(owner.clone(), assignment.clone()),
+            (_, None) => self.become_nobody(),
+        }
+    }
+
+    /// Neither decides nor passes on: somebody has to say who owns the room.
+    pub(super) fn become_nobody(&mut self) {
+        self.abandon_batch();
+        self.work = None;
+        if let Role::Edge(edge) = &self.role {
+            edge.unwatch(&self.id);
+        }
+        self.shell.rooms.own(&self.id, None);
+        self.role = Role::Resolving;
+    }
+
+    fn unknown(&mut self) {
+        let error = unknown_room(&self.id);
+        for (member, _, _) in self.joins.drain(..) {
+            member.socket.send_text(&member.error(&error));
+        }
+        self.shell.rooms.seated(self.hub.len(), 0);
+        self.hub.dismiss(&error);
+        for ask in std::mem::take(&mut self.bids) {
+            let rejected = ask.rejected(RejectReason::UnknownRoom, None, self.shell.now());
+            ask.answer(&self.shell, &self.id, Verdict::Rejected(rejected), "");
+        }
+        self.become_nobody();
+        self.idle_since = Some(Timestamp::new(0));
+    }
+
+    pub(super) fn attach(&mut self, edge: Edge) {
+        if let (Role::Owner(owner), Some(view)) = (&self.role, self.hub.view()) {
+            let snapshot = wire::attach_response::Kind::Snapshot(wire::Snapshot {
+                room_id: self.id.to_string(),
+                epoch: owner.epoch().get(),
+                generation: self.hub.generation().get(),
+                view: Some(view.clone().into()),
+            });
+            drop(edge.sender.try_send(wire::AttachResponse { kind: Some(snapshot) }));
+        } else if matches!(self.role, Role::Edge(_)) {
+            let room_id = self.id.to_string();
+            let kind = wire::attach_response::Kind::NotOwner(wire::NotOwner { room_id });
+            drop(edge.sender.try_send(wire::AttachResponse { kind: Some(kind) }));
+            return;
+        }
+        self.edges.retain(|other| other.stream != edge.stream);
+        self.edges.push(edge);
+    }
+
+    /// Waits for an owner to be named, but not for ever.
+    fn advance_resolving(&mut self, now: Timestamp) -> Option<Timestamp> {
+        while self.bids.front().is_some_and(|ask| ask.since.saturating_add(OWNER_WAIT) <= now) {
+            let Some(ask) = self.bids.pop_front() else { break };
+            ask.unavailable(&self.shell, &self.id, self.hub.view());
+        }
+        for (_, done) in self.commands.drain(..) {
+            let error = Some("this node does not own the room".to_owned());
+            // Whoever asked may have gone.
+            drop(done.send(CommandDone { error, view: None, viewers: self.hub.len() }));
+        }
+        self.bids.front().map(|ask| ask.since.saturating_add(OWNER_WAIT))
+    }
+
+    /// Whether nobody needs the room on this node, and has not for a while.
+    fn is_over(&mut self) -> bool {
+        let needed = matches!(self.role, Role::Owner(_))
+            || self.hub.len() > 0
+            || !(self.joins.is_empty() && self.bids.is_empty() && self.edges.is_empty());
+        let now = self.shell.now();
+        if needed {
+            self.idle_since = None;
+            return false;
+        }
+        let since = *self.idle_since.get_or_insert(now);
+        since.saturating_add(IDLE_LINGER) <= now
+    }
+
+    fn end(self) {
+        if let Role::Edge(edge) = &self.role {
+            edge.unwatch(&self.id);
+        }
+        self.shell.rooms.seated(self.hub.len(), 0);
+        self.shell.rooms.own(&self.id, None);
+        self.shell.control.forget(&self.id);
+    }
+
+    /// The answer to a bid that needs no auction, if there is one.
+    pub(super) fn refusal(&self, ask: &Ask, view: &View, now: Timestamp) -> Option<Rejected> {
+        if ask.limited.is_some() {
+            return Some(ask.rejected(RejectReason::RateLimited, Some(view), now));
+        }
+        let forbidden = ask.guest && view.guests != GuestAccess::Bid;
+        forbidden.then(|| ask.rejected(RejectReason::Forbidden, Some(view), now))
+    }
+}

@@ -1,0 +1,241 @@
+//! One socket's protocol after the upgrade: a pure machine. Messages go in,
+//! what the shell is to do comes out. It reads no clock and knows no socket.
+
+use crate::{
+    auth::{Identity, TokenRefused},
+    close::CloseCode,
+    codec::json::{self, ClientError, ClientMessage, Dialect, PlaceBid},
+    settings::Limits,
+};
+use gavel_rules::{
+    id::{BidId, RoomId, SessionId},
+    limits::Gcra,
+    time::Timestamp,
+};
+
+#[cfg(test)]
+mod tests;
+
+/// Unreadable messages after which the socket is closed with 1007.
+const BAD_MESSAGES_MAX: u8 = 5;
+/// Messages over the rate, one after the other, after which it is closed with 4429.
+const FLOOD_MESSAGES_MAX: u16 = 100;
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// The upgrade is done.
+    Opened,
+    /// A text message came.
+    Text(&'a str),
+    /// A binary message came.
+    Binary,
+    /// The shell checked a token.
+    Identified(Result<Identity, TokenRefused>),
+    /// A room told that there is nothing to join.
+    NotJoined(&'a RoomId),
+}
+
+/// What the shell is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Send this text.
+    Send(String),
+    /// Enter a room.
+    Join(RoomId),
+    /// Leave a room.
+    Leave(RoomId),
+    /// Place a bid.
+    Bid {
+        /// Where.
+        room: RoomId,
+        /// What.
+        bid: PlacedBid,
+    },
+    /// Check a token and come back with [`Input::Identified`].
+    Verify(String),
+    /// Close the socket.
+    Close(CloseCode),
+}
+
+/// A bid with its id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlacedBid {
+    /// How much.
+    pub amount: gavel_rules::amount::Amount,
+    /// The client's id of it, or one drawn here.
+    pub bid_id: BidId,
+    /// W3C traceparent of the client.
+    pub traceparent: Option<String>,
+}
+
+/// The protocol state of one socket.
+#[derive(Debug)]
+pub struct Session {
+    id: SessionId,
+    dialect: Dialect,
+    identity: Identity,
+    joined: Vec<RoomId>,
+    rate: Gcra,
+    bids: u32,
+    bad_messages: u8,
+    flood_messages: u16,
+}
+
+// === impl Session ===
+
+impl Session {
+    /// The session of a socket that has just been upgraded.
+    #[must_use]
+    pub fn new(id: SessionId, dialect: Dialect, identity: Identity, limits: &Limits) -> Self {
+        let rate = Gcra::new(
+            limits.messages_per_session_rate.max(1),
+            limits.messages_per_session_burst.max(1),
+        );
+        let joined = Vec::new();
+        Self { id, dialect, identity, joined, rate, bids: 0, bad_messages: 0, flood_messages: 0 }
+    }
+
+    /// Who the session acts for.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The rooms that the session is in.
+    #[must_use]
+    pub fn joined(&self) -> &[RoomId] {
+        &self.joined
+    }
+
+    /// Takes one input; what is to be done is pushed to `actions`.
+    pub fn step(
+        &mut self,
+        input: Input<'_>,
+        now: Timestamp,
+        limits: &Limits,
+        actions: &mut Vec<Action>,
+    ) {
+        match input {
+            Input::Opened => actions.push(Action::Send(self.welcome(limits, now))),
+            Input::Text(text) => self.text(text, now, limits, actions),
+            Input::Binary => actions.push(Action::Close(CloseCode::Unsupported)),
+            Input::Identified(Ok(identity)) => {
+                self.identity = identity;
+                actions.push(Action::Send(self.welcome(limits, now)));
+            }
+            Input::Identified(Err(_)) => {
+                let error = ClientError::new("unauthenticated", "the token is not valid here");
+                self.refuse(&error, actions);
+            }
+            Input::NotJoined(room) => self.joined.retain(|joined| joined != room),
+        }
+    }
+
+    fn welcome(&self, limits: &Limits, now: Timestamp) -> String {
+        json::welcome(self.dialect, &self.id, &self.identity.user, limits, now)
+    }
+
+    fn text(
+        &mut self,
+        text: &str,
+        now: Timestamp,
+        limits: &Limits,
+        actions: &mut Vec<Action>,
+    ) {
+        if limits.messages_per_session_rate > 0
+            && let Err(after) = self.rate.try_take(now)
+        {
+            return self.flooded(after.get(), actions);
+        }
+        self.flood_messages = 0;
+        match json::parse(text, self.dialect) {
+            Ok(message) => self.message(message, now, limits, actions),
+            Err(error) => {
+                let unreadable = error.code == "bad_json";
+                self.refuse(&error, actions);
+                if unreadable {
+                    self.bad_messages += 1;
+                }
+                if self.bad_messages >= BAD_MESSAGES_MAX {
+                    actions.push(Action::Close(CloseCode::Invalid));
+                }
+            }
+        }
+    }
+
+    fn flooded(&mut self, retry_after_ms: u64, actions: &mut Vec<Action>) {
+        self.flood_messages = self.flood_messages.saturating_add(1);
+        // One answer tells it; answering each would double the flood.
+        if self.flood_messages == 1 {
+            let error = ClientError::new("rate_limited", "too many messages");
+            self.refuse(&error.retry_after(retry_after_ms), actions);
+        }
+        if self.flood_messages >= FLOOD_MESSAGES_MAX {
+            actions.push(Action::Close(CloseCode::MessageRate));
+        }
+    }
+
+    fn message(
+        &mut self,
+        message: ClientMessage,
+        now: Timestamp,
+        limits: &Limits,
+        actions: &mut Vec<Action>,
+    ) {
+        match message {
+            ClientMessage::Join(room) => self.join(room, limits, actions),
+            ClientMessage::Leave(room) => {
+                self.joined.retain(|joined| *joined != room);
+                actions.push(Action::Leave(room));
+            }
+            ClientMessage::Bid(bid) => self.bid(bid, actions),
+            ClientMessage::Ping(t) => {
+                actions.push(Action::Send(json::pong(self.dialect, t.as_deref(), now)));
+            }
+            ClientMessage::Auth(token) => actions.push(Action::Verify(token)),
+        }
+    }
+
+    fn join(&mut self, room: RoomId, limits: &Limits, actions: &mut Vec<Action>) {
+        let grants = self.identity.grants.as_ref();
+        if grants.is_some_and(|grants| !grants.may_view(room.as_ref())) {
+            let error = ClientError::new("forbidden", "the token does not open this room");
+            return self.refuse(&error.in_room(&room), actions);
+        }
+        if !self.joined.contains(&room) {
+            let most = limits.rooms_per_session_max;
+            if most > 0 && self.joined.len() >= most {
+                let message = format!("a socket may be in {most} rooms at most");
+                let error = ClientError::new("too_many_rooms", message).in_room(&room);
+                return self.refuse(&error, actions);
+            }
+            self.joined.push(room.clone());
+        }
+        actions.push(Action::Join(room));
+    }
+
+    fn bid(&mut self, bid: PlaceBid, actions: &mut Vec<Action>) {
+        let PlaceBid { room, amount, bid_id, traceparent } = bid;
+        let grants = self.identity.grants.as_ref();
+        if grants.is_some_and(|grants| !grants.may_bid(room.as_ref())) {
+            let error = ClientError::new("forbidden", "the token does not allow bids here");
+            let error = error.in_room(&room).of_bid(bid_id.as_ref());
+            return self.refuse(&error, actions);
+        }
+        let bid_id = bid_id.unwrap_or_else(|| self.draw_bid_id());
+        let bid = PlacedBid { amount, bid_id, traceparent };
+        actions.push(Action::Bid { room, bid });
+    }
+
+    /// An id for a bid of a client that gave none: unique, since the session's is.
+    fn draw_bid_id(&mut self) -> BidId {
+        self.bids = self.bids.wrapping_add(1);
+        let text = format!("{}-{}", self.id.as_ref(), self.bids);
+        text.parse().unwrap_or_else(|_| unreachable!("a session id leaves room for a number"))
+    }
+
+    fn refuse(&self, error: &ClientError, actions: &mut Vec<Action>) {
+        actions.push(Action::Send(json::error(self.dialect, error)));
+    }
+}

@@ -1,0 +1,103 @@
+use super::*;
+use crate::auth::Grants;
+use gavel_rules::time::Timestamp;
+
+const NOW: Timestamp = Timestamp::new(1_000_000);
+
+fn session(grants: Option<Grants>, limits: &Limits) -> Session {
+    let identity = Identity { user: "u1".parse().expect("id"), grants };
+    Session::new("s1".parse().expect("id"), Dialect::V1, identity, limits)
+}
+
+fn say(session: &mut Session, text: &str, limits: &Limits) -> Vec<Action> {
+    let mut actions = Vec::new();
+    session.step(Input::Text(text), NOW, limits, &mut actions);
+    actions
+}
+
+fn code(actions: &[Action]) -> Option<String> {
+    actions.iter().find_map(|action| match action {
+        Action::Send(json) => {
+            let json: serde_json::Value = serde_json::from_str(json).expect("json");
+            json["code"].as_str().map(str::to_owned)
+        }
+        Action::Join(_)
+        | Action::Leave(_)
+        | Action::Bid { .. }
+        | Action::Verify(_)
+        | Action::Close(_) => None,
+    })
+}
+
+#[test]
+fn a_guest_joins_and_bids_without_joining_first() {
+    let limits = Limits::default();
+    let mut session = session(None, &limits);
+    let actions = say(&mut session, r#"{"type":"bid","auctionId":"a","amount":5}"#, &limits);
+    let [Action::Bid { room, bid }] = actions.as_slice() else { panic!("{actions:?}") };
+    assert_eq!((room.as_ref(), bid.bid_id.as_ref()), ("a", "s1-1"));
+    assert!(session.joined().is_empty());
+    let actions = say(&mut session, r#"{"type":"joinAuction","auctionId":"a"}"#, &limits);
+    assert!(matches!(actions.as_slice(), [Action::Join(_)]));
+    assert_eq!(session.joined().len(), 1);
+}
+
+#[test]
+fn a_token_without_the_grant_may_neither_join_nor_bid() {
+    let limits = Limits::default();
+    let grants: Grants = serde_json::from_str(r#"{"a":["view"]}"#).expect("grants");
+    let mut session = session(Some(grants), &limits);
+    let bid = say(&mut session, r#"{"type":"bid","auctionId":"a","amount":5}"#, &limits);
+    assert_eq!(code(&bid).as_deref(), Some("forbidden"));
+    let join = say(&mut session, r#"{"type":"joinAuction","auctionId":"b"}"#, &limits);
+    assert_eq!(code(&join).as_deref(), Some("forbidden"));
+    let join = say(&mut session, r#"{"type":"joinAuction","auctionId":"a"}"#, &limits);
+    assert!(matches!(join.as_slice(), [Action::Join(_)]));
+}
+
+#[test]
+fn bad_json_is_told_and_then_closes() {
+    let limits = Limits::default();
+    let mut session = session(None, &limits);
+    for n in 1..=BAD_MESSAGES_MAX {
+        let actions = say(&mut session, "{", &limits);
+        assert_eq!(code(&actions).as_deref(), Some("bad_json"));
+        let closed = actions.contains(&Action::Close(CloseCode::Invalid));
+        assert_eq!(closed, n == BAD_MESSAGES_MAX, "message {n}");
+    }
+}
+
+#[test]
+fn a_flood_is_told_once_and_then_closes() {
+    let limits = Limits { messages_per_session_burst: 3, ..Limits::default() };
+    let mut session = session(None, &limits);
+    let ping = r#"{"type":"ping"}"#;
+    let answers = (0..3).map(|_| say(&mut session, ping, &limits).len()).sum::<usize>();
+    assert_eq!(answers, 3);
+    assert_eq!(code(&say(&mut session, ping, &limits)).as_deref(), Some("rate_limited"));
+    let mut rest = Vec::new();
+    for _ in 1..FLOOD_MESSAGES_MAX {
+        rest.extend(say(&mut session, ping, &limits));
+    }
+    assert_eq!(rest, [Action::Close(CloseCode::MessageRate)]);
+}
+
+#[test]
+fn rooms_of_a_session_are_bounded() {
+    let limits = Limits { rooms_per_session_max: 2, ..Limits::default() };
+    let mut session = session(None, &limits);
+    for room in ["a", "b", "a"] {
+        let join = format!(r#"{{"type":"joinAuction","auctionId":"{room}"}}"#);
+        assert_eq!(code(&say(&mut session, &join, &limits)), None);
+    }
+    let over = say(&mut session, r#"{"type":"joinAuction","auctionId":"c"}"#, &limits);
+    assert_eq!(code(&over).as_deref(), Some("too_many_rooms"));
+}
+
+#[test]
+fn binary_is_refused_in_a_text_dialect() {
+    let limits = Limits::default();
+    let mut actions = Vec::new();
+    session(None, &limits).step(Input::Binary, NOW, &limits, &mut actions);
+    assert_eq!(actions, [Action::Close(CloseCode::Unsupported)]);
+}

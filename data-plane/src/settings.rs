@@ -1,0 +1,196 @@
+//! What the control plane may change while the node runs: limits and flags.
+//! Each use reads the newest value at the moment it needs it.
+
+use gavel_flags::{Context, Flags};
+use gavel_proto::config::v1 as wire;
+use gavel_rules::{
+    id::{NodeId, RoomId, SessionId, UserId},
+    order::Version,
+    time::Millis,
+};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// The limits in force; 0 means no limit where a maximum is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Sockets of one address without a token.
+    pub sockets_per_ip_max: u32,
+    /// Sockets on this node.
+    pub sockets_per_node_max: u32,
+    /// Bids of one user within [`Self::bids_window`].
+    pub bids_per_user_max: u32,
+    /// The window of [`Self::bids_per_user_max`].
+    pub bids_window: Millis,
+    /// Messages a second that one session may send.
+    pub messages_per_session_rate: u32,
+    /// Messages that a session may send at once.
+    pub messages_per_session_burst: u32,
+    /// Size of one message in bytes.
+    pub message_bytes_max: usize,
+    /// Rooms that one session may join.
+    pub rooms_per_session_max: usize,
+    /// Time between two heartbeats of a socket.
+    pub heartbeat_interval: Millis,
+    /// How long a pong may take.
+    pub pong_deadline: Millis,
+    /// Messages that one batch holds at most.
+    pub batch_messages_max: usize,
+    /// How long a batch waits.
+    pub batch_window: Millis,
+}
+
+/// The documents in force on a node.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The limits.
+    pub limits: Limits,
+    /// Their version; zero are the built-in defaults.
+    pub limits_version: Version,
+    /// The flags.
+    pub flags: Arc<Flags>,
+    /// Their version; zero is the empty document.
+    pub flags_version: Version,
+}
+
+/// The node's one copy of the settings.
+#[derive(Debug, Clone)]
+pub struct Live {
+    sender: Arc<watch::Sender<Arc<Settings>>>,
+}
+
+/// Which form of updates a member of a room gets, by flag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Delivery {
+    /// Only the changed fields, rather than the whole state.
+    pub changed_fields: bool,
+    /// Updates wait for company in a `batch`.
+    pub batching: bool,
+}
+
+// === impl Limits ===
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            sockets_per_ip_max: 5,
+            sockets_per_node_max: 50_000,
+            bids_per_user_max: 5,
+            bids_window: Millis::new(60_000),
+            messages_per_session_rate: 20,
+            messages_per_session_burst: 40,
+            message_bytes_max: 16_384,
+            rooms_per_session_max: 64,
+            heartbeat_interval: Millis::new(30_000),
+            pong_deadline: Millis::new(10_000),
+            batch_messages_max: 10,
+            batch_window: Millis::new(100),
+        }
+    }
+}
+
+impl TryFrom<wire::Limits> for Limits {
+    type Error = String;
+
+    fn try_from(wire: wire::Limits) -> Result<Self, String> {
+        let size = |value: u32| usize::try_from(value).unwrap_or(usize::MAX);
+        within("bids_window_ms", wire.bids_window_ms, 1_000, 86_400_000)?;
+        within("message_bytes_max", wire.message_bytes_max.into(), 256, 1_048_576)?;
+        within("heartbeat_interval_ms", wire.heartbeat_interval_ms, 1_000, 300_000)?;
+        within("pong_deadline_ms", wire.pong_deadline_ms, 500, 60_000)?;
+        within("batch_messages_max", wire.batch_messages_max.into(), 1, 256)?;
+        within("batch_window_ms", wire.batch_window_ms, 0, 1_000)?;
+        Ok(Self {
+            sockets_per_ip_max: wire.sockets_per_ip_max,
+            sockets_per_node_max: wire.sockets_per_node_max,
+            bids_per_user_max: wire.bids_per_user_max,
+            bids_window: Millis::new(wire.bids_window_ms),
+            messages_per_session_rate: wire.messages_per_session_rate,
+            messages_per_session_burst: wire.messages_per_session_burst,
+            message_bytes_max: size(wire.message_bytes_max),
+            rooms_per_session_max: size(wire.rooms_per_session_max),
+            heartbeat_interval: Millis::new(wire.heartbeat_interval_ms),
+            pong_deadline: Millis::new(wire.pong_deadline_ms),
+            batch_messages_max: size(wire.batch_messages_max),
+            batch_window: Millis::new(wire.batch_window_ms),
+        })
+    }
+}
+
+fn within(field: &str, value: u64, least: u64, most: u64) -> Result<(), String> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(format!("{field}: {value} is not within {least} to {most}"))
+}
+
+// === impl Live ===
+
+impl Default for Live {
+    fn default() -> Self {
+        let settings = Settings {
+            limits: Limits::default(),
+            limits_version: Version::new(0),
+            flags: Arc::new(Flags::empty()),
+            flags_version: Version::new(0),
+        };
+        Self { sender: Arc::new(watch::Sender::new(Arc::new(settings))) }
+    }
+}
+
+impl Live {
+    /// The settings as of now.
+    #[must_use]
+    pub fn get(&self) -> Arc<Settings> {
+        self.sender.borrow().clone()
+    }
+
+    /// Tells of each change from now on.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Arc<Settings>> {
+        self.sender.subscribe()
+    }
+
+    /// Puts new limits in force.
+    pub fn set_limits(&self, limits: Limits, version: Version) {
+        self.sender.send_modify(|settings| {
+            let settings = Arc::make_mut(settings);
+            settings.limits = limits;
+            settings.limits_version = version;
+        });
+    }
+
+    /// Puts new flags in force.
+    pub fn set_flags(&self, flags: Flags, version: Version) {
+        self.sender.send_modify(|settings| {
+            let settings = Arc::make_mut(settings);
+            settings.flags = Arc::new(flags);
+            settings.flags_version = version;
+        });
+    }
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// Decides by flag how a member of a room gets its updates. Without an
+    /// answer from the flags both are on, as the seed asks for.
+    #[must_use]
+    pub fn delivery(
+        &self,
+        room: &RoomId,
+        user: &UserId,
+        session: &SessionId,
+        node: &NodeId,
+    ) -> Delivery {
+        let context = Context::new(user.as_ref())
+            .with("userId", user.as_ref())
+            .with("roomId", room.as_ref())
+            .with("sessionId", session.as_ref())
+            .with("nodeId", node.as_ref());
+        Delivery {
+            changed_fields: self.flags.bool_value("changed-fields", &context, true),
+            batching: self.flags.bool_value("batching", &context, true),
+        }
+    }
+}

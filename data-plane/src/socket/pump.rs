@@ -1,0 +1,162 @@
+//! The loop of one socket.
+
+use super::Want;
+use crate::{
+    close::CloseCode,
+    codec::frame::{self, Decoder, Incoming},
+    node::Shell,
+    room::Member,
+    session::{Action, Input, Session},
+};
+use std::{
+    cell::RefCell,
+    io,
+    sync::{Arc, atomic::Ordering},
+};
+use tokio::io::Interest;
+
+const READ_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    /// Every socket of a thread reads through this one buffer.
+    static READ_BUFFER: RefCell<Box<[u8]>> =
+        RefCell::new(vec![0; READ_BYTES].into_boxed_slice());
+}
+
+/// One socket at work.
+struct Pump {
+    shell: Arc<Shell>,
+    member: Arc<Member>,
+    session: Session,
+    decoder: Decoder,
+}
+
+/// Serves a socket until it ends, and then takes it out of every room.
+///
+/// `early` is what the client sent behind its handshake.
+pub async fn pump(shell: Arc<Shell>, member: Arc<Member>, session: Session, mut early: Vec<u8>) {
+    let decoder = Decoder::new(shell.live.get().limits.message_bytes_max);
+    let mut pump = Pump { shell, member, session, decoder };
+    pump.step(Input::Opened);
+    pump.take(&mut early);
+    drop(early);
+    pump.run().await;
+}
+
+// === impl Pump ===
+
+impl Pump {
+    async fn run(&mut self) {
+        let member = Arc::clone(&self.member);
+        let socket = &member.socket;
+        loop {
+            let interest = match socket.wants() {
+                Want::Wait(interest) => interest,
+                Want::Linger(code) => {
+                    self.shell.metrics.socket_closed(code.code());
+                    return socket.linger().await;
+                }
+                Want::End => return self.shell.metrics.socket_closed(1006),
+            };
+            let ready = tokio::select! {
+                ready = socket.stream.ready(interest) => ready,
+                () = socket.wake.notified() => continue,
+            };
+            if ready.is_err() {
+                return self.shell.metrics.socket_closed(1006);
+            }
+            if interest == Interest::WRITABLE {
+                socket.flush();
+            } else if !self.read() {
+                return self.shell.metrics.socket_closed(1006);
+            }
+        }
+    }
+
+    /// Reads once; false at the end of the stream.
+    fn read(&mut self) -> bool {
+        READ_BUFFER.with_borrow_mut(|buffer| {
+            match self.member.socket.stream.try_read(buffer) {
+                Ok(0) => false,
+                Ok(read) => {
+                    self.take(buffer.get_mut(..read).unwrap_or_default());
+                    true
+                }
+                Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+            }
+        })
+    }
+
+    /// Decodes what came and acts on each message.
+    fn take(&mut self, mut input: &mut [u8]) {
+        // The decoder lends out messages while the session works on them.
+        let mut decoder = std::mem::replace(&mut self.decoder, Decoder::new(0));
+        loop {
+            match decoder.decode(&mut input) {
+                Ok(Some(incoming)) => self.incoming(incoming),
+                Ok(None) => break,
+                Err(error) => {
+                    self.member.socket.close(match error.close_code() {
+                        1007 => CloseCode::Invalid,
+                        1009 => CloseCode::TooBig,
+                        _ => CloseCode::Protocol,
+                    });
+                    break;
+                }
+            }
+        }
+        self.decoder = decoder;
+    }
+
+    fn incoming(&mut self, incoming: Incoming<'_>) {
+        match incoming {
+            Incoming::Text(text) => self.step(Input::Text(text)),
+            Incoming::Binary(_) => self.step(Input::Binary),
+            Incoming::Ping(payload) => self.member.socket.send(&frame::pong(payload)),
+            Incoming::Pong(_) => self.member.socket.answered.store(true, Ordering::Relaxed),
+            Incoming::Close { .. } => self.member.socket.close(CloseCode::Normal),
+        }
+    }
+
+    fn step(&mut self, input: Input<'_>) {
+        let settings = self.shell.live.get();
+        let mut actions = Vec::new();
+        self.session.step(input, self.shell.now(), &settings.limits, &mut actions);
+        for action in actions {
+            self.act(action);
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        let socket = &self.member.socket;
+        match action {
+            Action::Send(json) => socket.send_text(&json),
+            Action::Join(room) => {
+                let identity = self.session.identity().clone();
+                if let Err(error) = self.shell.rooms.join(&self.shell, &room, &self.member, identity) {
+                    socket.send_text(&self.member.error(&error));
+                    self.step(Input::NotJoined(&room));
+                }
+            }
+            Action::Leave(room) => self.shell.rooms.leave(&room, &self.member.session),
+            Action::Bid { room, bid } => {
+                let identity = self.session.identity().clone();
+                crate::bid::place(&self.shell, &self.member, identity, room, bid);
+            }
+            Action::Verify(token) => {
+                let identified = self.shell.verifier.verify(&token);
+                self.step(Input::Identified(identified));
+            }
+            Action::Close(code) => socket.close(code),
+        }
+    }
+}
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        self.member.socket.terminate();
+        for room in self.session.joined() {
+            self.shell.rooms.leave(room, &self.member.session);
+        }
+    }
+}
