@@ -1,2 +1,26 @@
-//! Under construction.
-fn main() {}
+//! The binary `gavel`: both planes, an operator's verbs and a load generator.
+
+mod admin;
+mod args;
+mod dev;
+mod failure;
+mod files;
+mod load;
+
+mod output;
+mod serve;
+mod units;
+
+use clap::Parser as _;
+use std::process::ExitCode;
+
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    match args::Cli::try_parse() {
+        Ok(cli) => failure::exit(cli.run()),
+        Err(error) => args::complain(&error),
+    }
+}

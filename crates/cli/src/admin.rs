@@ -1,0 +1,15 @@
+//! What operators ask of a running control plane, over its gRPC.
+
+mod flags;
+mod limits;
+mod metrics;
+mod nodes;
+mod rollout;
+mod rooms;
+mod target;
+
+pub(crate) use flags::Flags;
+pub(crate) use limits::Limits;
+pub(crate) use metrics::Metrics;
+pub(crate) use nodes::Nodes;
+pub(crate) use rooms::Rooms;

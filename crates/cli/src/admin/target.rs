@@ -1,0 +1,110 @@
+//! Which control plane is asked, and how its refusals are told.
+
+use crate::failure::Failure;
+use gavel_runtime::grpc;
+use std::time::Duration;
+use tonic::{
+    Code, Request, Status,
+    metadata::{Ascii, MetadataValue},
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::Channel,
+};
+
+/// How long an answer may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where the control plane is, and how to read its answers.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Target {
+    /// The control plane's gRPC endpoint.
+    #[arg(long, global = true, env = "GAVEL_ENDPOINT", default_value = "http://127.0.0.1:7001")]
+    endpoint: String,
+    /// The admin token, where the control plane has one.
+    #[arg(long, global = true, env = "GAVEL_ADMIN_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// Print JSON for machines instead of tables for people.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// A connection that shows the admin token with each request.
+pub(crate) type Connection = InterceptedService<Channel, Credentials>;
+
+/// What each request carries.
+#[derive(Debug, Clone)]
+pub(crate) struct Credentials {
+    bearer: Option<MetadataValue<Ascii>>,
+}
+
+// === impl Target ===
+
+impl Target {
+    /// A connection to the control plane; nothing is sent yet.
+    pub(crate) fn connect(&self) -> Result<Connection, Failure> {
+        let channel =
+            grpc::channel(&self.endpoint).map_err(|error| Failure::Usage(error.to_string()))?;
+        let token = self.token.as_deref().filter(|token| !token.is_empty());
+        let bearer = token
+            .map(|token| format!("Bearer {token}").parse())
+            .transpose()
+            .map_err(|_| Failure::Usage("--token holds characters a header cannot".to_owned()))?;
+        Ok(InterceptedService::new(channel, Credentials { bearer }))
+    }
+
+    /// Waits for one answer, and tells a refusal in the operator's words.
+    pub(crate) async fn answer<T>(
+        &self,
+        call: impl Future<Output = Result<tonic::Response<T>, Status>>,
+    ) -> Result<T, Failure> {
+        match tokio::time::timeout(ANSWER_TIMEOUT, call).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(self.explain(&status)),
+            Err(_) => Err(Failure::Unavailable(format!(
+                "the control plane at {} did not answer within {} s",
+                self.endpoint,
+                ANSWER_TIMEOUT.as_secs()
+            ))),
+        }
+    }
+
+    fn explain(&self, status: &Status) -> Failure {
+        let at = &self.endpoint;
+        // Without a source it is the control plane itself that answered.
+        let unreachable = std::error::Error::source(status).is_some();
+        let code = status.code();
+        if unreachable && matches!(code, Code::Unavailable | Code::Unknown) {
+            return Failure::Unavailable(format!("cannot reach the control plane at {at}"));
+        }
+        if code == Code::Unauthenticated {
+            return Failure::Refused(format!(
+                "the control plane at {at} wants another token: give --token or GAVEL_ADMIN_TOKEN"
+            ));
+        }
+        if code == Code::Unimplemented {
+            return Failure::Refused(format!("{at} does not serve this; is it Gavel's gRPC port?"));
+        }
+        let message = Some(status.message()).filter(|message| !message.is_empty());
+        let message = message.unwrap_or(code.description()).to_owned();
+        if matches!(code, Code::Unavailable | Code::DeadlineExceeded) {
+            Failure::Unavailable(message)
+        } else {
+            Failure::Refused(message)
+        }
+    }
+}
+
+// === impl Credentials ===
+
+impl Interceptor for Credentials {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(bearer) = &self.bearer {
+            request.metadata_mut().insert("authorization", bearer.clone());
+        }
+        Ok(request)
+    }
+}
+
+/// An answer that lacks what it exists for.
+pub(crate) fn present<T>(what: &str, value: Option<T>) -> Result<T, Failure> {
+    value.ok_or_else(|| Failure::Refused(format!("the control plane sent no {what}")))
+}

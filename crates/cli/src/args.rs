@@ -1,0 +1,116 @@
+//! The verbs of `gavel`, and where each is done.
+
+use crate::{
+    admin, dev,
+    failure::{self, Failure},
+    load, serve,
+};
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Live auctions over WebSocket: a control plane that places rooms, a data
+/// plane that decides bids.
+#[derive(Debug, Parser)]
+#[command(name = "gavel", version, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run a whole cluster in this process, with ten demo auctions.
+    Dev(dev::DevArgs),
+    /// Run the control plane.
+    ControlPlane(serve::ControlPlaneArgs),
+    /// Run one data-plane node.
+    DataPlane(serve::DataPlaneArgs),
+    /// Show or check the settings of a plane.
+    #[command(subcommand)]
+    Config(serve::ConfigVerb),
+    /// Create, look at and steer rooms.
+    Rooms(admin::Rooms),
+    /// Look at the data-plane nodes.
+    Nodes(admin::Nodes),
+    /// Look at and change the limits in force.
+    Limits(admin::Limits),
+    /// Look at and change the feature flags in force.
+    Flags(admin::Flags),
+    /// Show metrics of the whole cluster.
+    Metrics(admin::Metrics),
+    /// Put load on a cluster and check what comes back.
+    Load(load::LoadArgs),
+}
+
+// === impl Cli ===
+
+impl Cli {
+    /// Does what was asked for, on a runtime of its own.
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::internal("cannot start a runtime", error))?;
+        runtime.block_on(self.verb.run())
+    }
+}
+
+// === impl Verb ===
+
+impl Verb {
+    async fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Dev(args) => Box::pin(dev::run(args)).await,
+            Self::ControlPlane(args) => Box::pin(serve::control_plane(args)).await,
+            Self::DataPlane(args) => Box::pin(serve::data_plane(args)).await,
+            Self::Config(verb) => serve::config(verb),
+            Self::Rooms(verb) => Box::pin(verb.run()).await,
+            Self::Nodes(verb) => Box::pin(verb.run()).await,
+            Self::Limits(verb) => Box::pin(verb.run()).await,
+            Self::Flags(verb) => Box::pin(verb.run()).await,
+            Self::Metrics(verb) => Box::pin(verb.run()).await,
+            Self::Load(args) => Box::pin(load::run(args)).await,
+        }
+    }
+}
+
+/// Shows what clap has to say: help goes well, wrong usage is [`failure::USAGE`].
+pub(crate) fn complain(error: &clap::Error) -> ExitCode {
+    // Where even standard error is closed there is nobody left to tell.
+    drop(error.print());
+    if error.use_stderr() { ExitCode::from(failure::USAGE) } else { ExitCode::SUCCESS }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_of_the_readme_parses() {
+        for line in [
+            "gavel dev --node-ports 3000,3001 --control-ports 7000,7001 --print-json",
+            "gavel control-plane --redis-url redis://127.0.0.1:6379",
+            "gavel data-plane --node-id node-1 --http-listen 127.0.0.1:3000",
+            "gavel config print data-plane",
+            "gavel config check control-plane --config c.toml",
+            "gavel rooms create r1 --title Vase --opening-price 10.00 --increment 1.00 --closes-in 5m",
+            "gavel rooms list --json",
+            "gavel rooms pause r1 --reason lunch",
+            "gavel limits set bids_per_user_max=10 batch_window_ms=50",
+            "gavel flags set batching --percent 10 --by room",
+            "gavel flags set -",
+            "gavel metrics --endpoint http://127.0.0.1:7001",
+            "gavel load --url ws://127.0.0.1:3000/ws,ws://127.0.0.1:3001/ws --sockets 10 --duration 2s",
+        ] {
+            if let Err(error) = Cli::try_parse_from(line.split_whitespace()) {
+                panic!("{line}: {error}");
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! `gavel dev`: a whole cluster in one process. The planes talk gRPC over
+//! loopback exactly as in a cluster; only the store may be in this process.
+
+mod banner;
+mod rooms;
+mod seed;
+
+use crate::{failure::Failure, files, serve};
+use gavel_control_plane::ControlPlane;
+use gavel_data_plane::{Node, store};
+use gavel_runtime::telemetry;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
+
+/// Run a whole cluster in this process, with ten demo auctions.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DevArgs {
+    /// Ports of the nodes' HTTP and WebSocket, one node for each; 0 picks a free one.
+    #[arg(long, value_delimiter = ',', default_value = "3000,3001")]
+    node_ports: Vec<u16>,
+    /// Ports of the control plane's HTTP and gRPC.
+    #[arg(long, value_delimiter = ',', default_value = "7000,7001")]
+    control_ports: Vec<u16>,
+    /// Ports of the nodes' relays; 0 picks a free one.
+    #[arg(long, value_delimiter = ',', default_value = "0,0")]
+    relay_ports: Vec<u16>,
+    /// Keep state in Redis or Valkey instead of memory.
+    #[arg(long, value_name = "URL")]
+    redis_url: Option<String>,
+    /// Token for the nodes' `/api/websocket/metrics`.
+    #[arg(long, default_value = "gavel-dev")]
+    admin_token: String,
+    /// Print the addresses as one line of JSON.
+    #[arg(long)]
+    print_json: bool,
+}
+
+/// Everything that runs.
+#[derive(Debug)]
+struct Cluster {
+    control: ControlPlane,
+    nodes: Vec<(String, Node)>,
+}
+
+/// Runs the cluster until a signal.
+pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
+    let &[http_port, grpc_port] = args.control_ports.as_slice() else {
+        return Err(Failure::Usage("--control-ports: give two, HTTP and gRPC".to_owned()));
+    };
+    let _telemetry = telemetry::init("gavel-dev", "dev");
+    let shutdown = serve::signals()?;
+    files::raise_limit();
+
+    let control = control(&args, http_port, grpc_port).await?;
+    let endpoint = format!("http://{}", control.grpc_addr());
+    seed::limits(&endpoint).await?;
+    let mut cluster = Cluster { control, nodes: Vec::new() };
+    let ready = async {
+        nodes(&args, &endpoint, &mut cluster.nodes).await?;
+        seed::rooms(&endpoint).await
+    };
+    let started = tokio::select! {
+        started = ready => started,
+        () = shutdown.wait() => Ok(()),
+    };
+    if started.is_ok() && !shutdown.is_triggered() {
+        banner::print(&cluster, &args)?;
+        shutdown.wait().await;
+    }
+    cluster.stop().await;
+    started
+}
+
+// === impl Cluster ===
+
+impl Cluster {
+    /// Nodes first: a node that leaves tells the control plane.
+    async fn stop(self) {
+        futures::future::join_all(self.nodes.into_iter().map(|(_, node)| node.stop())).await;
+        self.control.stop().await;
+    }
+}
+
+async fn control(args: &DevArgs, http_port: u16, grpc_port: u16) -> Result<ControlPlane, Failure> {
+    let mut config = gavel_control_plane::Config::default();
+    config.http.listen = loopback(http_port);
+    config.grpc.listen = loopback(grpc_port);
+    config.redis.url = args.redis_url.clone().unwrap_or_default();
+    ControlPlane::start(config)
+        .await
+        .map_err(|error| Failure::internal("the control plane cannot start", error))
+}
+
+async fn nodes(
+    args: &DevArgs,
+    endpoint: &str,
+    nodes: &mut Vec<(String, Node)>,
+) -> Result<(), Failure> {
+    let store = store::open(args.redis_url.as_deref())
+        .map_err(|error| Failure::Usage(format!("--redis-url: {error}")))?;
+    let relay_ports = args.relay_ports.iter().copied().chain(std::iter::repeat(0));
+    for (n, (port, relay_port)) in (1..).zip(args.node_ports.iter().zip(relay_ports)) {
+        let mut config = gavel_data_plane::Config::default();
+        config.node.id = format!("node-{n}");
+        config.node.zone = "local".to_owned();
+        config.http.listen = loopback(*port);
+        config.relay.listen = loopback(relay_port);
+        config.control.endpoint = endpoint.to_owned();
+        config.redis.url = args.redis_url.clone().unwrap_or_default();
+        config.admin.token = args.admin_token.clone();
+        let id = config.node.id.clone();
+        let node = Node::start(config, Arc::clone(&store))
+            .await
+            .map_err(|error| Failure::internal(&format!("{id} cannot start"), error))?;
+        nodes.push((id, node));
+    }
+    Ok(())
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}

@@ -1,0 +1,41 @@
+//! Running one plane as a process of its own, and its settings.
+
+mod settings;
+
+use crate::{failure::Failure, files, output};
+use gavel_control_plane::ControlPlane;
+use gavel_runtime::{shutdown::Shutdown, telemetry};
+pub(crate) use settings::{ConfigVerb, ControlPlaneArgs, DataPlaneArgs, config};
+
+/// Runs the control plane until a signal.
+pub(crate) async fn control_plane(args: ControlPlaneArgs) -> Result<(), Failure> {
+    let config = args.load()?;
+    let _telemetry = telemetry::init("gavel-control-plane", &config.grpc.listen.to_string());
+    let shutdown = signals()?;
+    let plane = ControlPlane::start(config)
+        .await
+        .map_err(|error| Failure::internal("the control plane cannot start", error))?;
+    output::text(format_args!(
+        "control plane: http://{} (HTTP), http://{} (gRPC)\n",
+        plane.http_addr(),
+        plane.grpc_addr()
+    ))?;
+    shutdown.wait().await;
+    plane.stop().await;
+    Ok(())
+}
+
+/// Runs one data-plane node until a signal.
+pub(crate) async fn data_plane(args: DataPlaneArgs) -> Result<(), Failure> {
+    let config = args.load()?;
+    let _telemetry = telemetry::init("gavel-data-plane", &config.node.id);
+    files::raise_limit();
+    gavel_data_plane::run(config)
+        .await
+        .map_err(|error| Failure::internal("the node cannot start", error))
+}
+
+/// The wish to stop, from SIGTERM or SIGINT.
+pub(crate) fn signals() -> Result<Shutdown, Failure> {
+    Shutdown::on_signals().map_err(|error| Failure::internal("cannot watch signals", error))
+}
