@@ -122,8 +122,7 @@ mod tests {
     #[test]
     fn one_customer_of_ipv6_counts_once_and_the_node_has_a_limit() {
         let admission = Admission::default();
-        let limits =
-            Limits { sockets_per_ip_max: 1, sockets_per_node_max: 2, ..Limits::default() };
+        let limits = Limits { sockets_per_ip_max: 1, sockets_per_node_max: 2, ..Limits::default() };
         let [a, same, b, c]: [IpAddr; 4] =
             ["2001:db8::1", "2001:db8::ffff:2", "2001:db8:0:1::1", "2001:db8:0:2::1"]
                 .map(|a| a.parse().expect("address"));

@@ -69,8 +69,7 @@ impl Verifier {
         validation.validate_nbf = true;
         validation.validate_aud = false;
         validation.leeway = 5;
-        let claims =
-            decode::<Claims>(token, key, &validation).map_err(|_| TokenRefused)?.claims;
+        let claims = decode::<Claims>(token, key, &validation).map_err(|_| TokenRefused)?.claims;
         let user = claims.sub.parse().map_err(|_| TokenRefused)?;
         Ok(Identity { user, grants: Some(claims.grants) })
     }

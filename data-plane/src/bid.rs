@@ -7,7 +7,7 @@ use crate::{
     node::Shell,
     room::{Ask, Input, Member, Reply},
     session::PlacedBid,
-    store::{Take},
+    store::Take,
 };
 use gavel_rules::{auction::Bid, id::RoomId};
 use gavel_runtime::{tasks, telemetry};
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use tracing::Instrument;
 
 /// Sends a bid to its room; the answer goes to the member's socket.
-pub fn place(
+pub(crate) fn place(
     shell: &Arc<Shell>,
     member: &Arc<Member>,
     identity: Identity,

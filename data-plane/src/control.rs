@@ -13,7 +13,7 @@ mod report;
 
 /// The rooms that the node wants to hear of.
 #[derive(Debug, Default)]
-pub struct Control {
+pub(crate) struct Control {
     interest: Mutex<Interest>,
     changed: Notify,
 }
@@ -29,7 +29,7 @@ struct Interest {
 
 impl Control {
     /// Asks who owns a room, now and whenever that changes.
-    pub fn interested(&self, room: &RoomId) {
+    pub(crate) fn interested(&self, room: &RoomId) {
         let mut interest = self.interest.lock();
         interest.rooms.insert(room.clone());
         interest.removed.remove(room);
@@ -38,7 +38,7 @@ impl Control {
     }
 
     /// Ends it.
-    pub fn forget(&self, room: &RoomId) {
+    pub(crate) fn forget(&self, room: &RoomId) {
         let mut interest = self.interest.lock();
         if interest.rooms.remove(room) {
             interest.added.remove(room);
@@ -65,7 +65,7 @@ impl Control {
 }
 
 /// Starts the three streams to the control plane.
-pub fn start(shell: &Arc<Shell>) {
+pub(crate) fn start(shell: &Arc<Shell>) {
     drop(shell.tasks.spawn("control.fleet", fleet::run(Arc::clone(shell))));
     drop(shell.tasks.spawn("control.config", configure::run(Arc::clone(shell))));
     drop(shell.tasks.spawn("control.report", report::run(Arc::clone(shell))));

@@ -19,7 +19,7 @@ const SLOTS: usize = 512;
 
 /// The wheel of one node.
 #[derive(Debug, Clone)]
-pub struct Wheel {
+pub(crate) struct Wheel {
     slots: Arc<Mutex<Slots>>,
 }
 
@@ -49,7 +49,7 @@ impl Default for Wheel {
 impl Wheel {
     /// Begins the heartbeat of a socket, at a random moment of the interval so
     /// that sockets which came together are not probed together.
-    pub fn add(&self, socket: &Arc<Socket>, live: &Live) {
+    pub(crate) fn add(&self, socket: &Arc<Socket>, live: &Live) {
         let interval = live.get().limits.heartbeat_interval.get();
         let delay = rand::rng().random_range(interval / 2..=interval);
         let entry = Entry { socket: Arc::downgrade(socket), rounds: 0, probed: false };
@@ -57,7 +57,7 @@ impl Wheel {
     }
 
     /// Turns the wheel for ever.
-    pub async fn run(self, live: Live) {
+    pub(crate) async fn run(self, live: Live) {
         let mut tick = tokio::time::interval(Duration::from_millis(TICK_MS));
         let ping = frame::ping(b"");
         loop {

@@ -17,7 +17,7 @@ mod pages;
 mod routes;
 mod upgrade;
 
-pub use upgrade::Sockets;
+pub(crate) use upgrade::Sockets;
 
 /// Connections that may wait to be accepted.
 const LISTEN_BACKLOG: i32 = 4096;
@@ -36,7 +36,7 @@ struct Peer(IpAddr);
 ///
 /// # Errors
 /// If it cannot be bound.
-pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+pub(crate) fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
     let socket = RawSocket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
@@ -46,7 +46,7 @@ pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Accepts connections until the node stops.
-pub async fn serve(shell: Arc<Shell>, listener: TcpListener) {
+pub(crate) async fn serve(shell: Arc<Shell>, listener: TcpListener) {
     let router = routes::router(Arc::clone(&shell));
     loop {
         let accepted = tokio::select! {
@@ -78,12 +78,7 @@ fn is_of_peer(error: &io::Error) -> bool {
     )
 }
 
-async fn connection(
-    shell: Arc<Shell>,
-    router: axum::Router,
-    stream: TcpStream,
-    peer: SocketAddr,
-) {
+async fn connection(shell: Arc<Shell>, router: axum::Router, stream: TcpStream, peer: SocketAddr) {
     // Acks are small and must not wait for company; we coalesce ourselves.
     if stream.set_nodelay(true).is_err() {
         return;
@@ -108,7 +103,7 @@ async fn connection(
 
 /// Tells every socket that the node goes away, and waits until they are gone
 /// or the grace is over.
-pub async fn close_sockets(shell: &Arc<Shell>, grace: Duration) {
+pub(crate) async fn close_sockets(shell: &Arc<Shell>, grace: Duration) {
     shell.sockets.close_all(CloseCode::GoingAway);
     let gone = async {
         let mut tick = tokio::time::interval(Duration::from_millis(10));

@@ -38,7 +38,7 @@ const BIDS_UNDER_WAY_MAX: usize = 16_384;
 
 /// What all parts of a node share.
 #[derive(Debug)]
-pub struct Shell {
+pub(crate) struct Shell {
     /// The node's id.
     pub id: NodeId,
     /// This run of it.
@@ -79,7 +79,7 @@ pub struct Shell {
 
 /// The store's clock, estimated from what its answers tell.
 #[derive(Debug, Default)]
-pub struct AuctionClock {
+pub(crate) struct AuctionClock {
     ahead_ms: AtomicI64,
 }
 
@@ -96,7 +96,7 @@ pub struct Node {
 impl AuctionClock {
     /// Now, as the store would tell it.
     #[must_use]
-    pub fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         let now = clock::now_ms();
         Timestamp::new(now.saturating_add_signed(self.ahead_ms.load(Ordering::Relaxed)))
     }
@@ -104,7 +104,7 @@ impl AuctionClock {
     /// Takes the store's time from an answer to a question of `sent_at`. The
     /// answer was given somewhere between then and now: only a time outside
     /// of that proves the estimate wrong.
-    pub fn observe(&self, told: Timestamp, sent_at: Timestamp) {
+    pub(crate) fn observe(&self, told: Timestamp, sent_at: Timestamp) {
         let now = self.now();
         let nearest = told.clamp(sent_at.min(now), now);
         let by = i128::from(told.as_millis()) - i128::from(nearest.as_millis());
@@ -117,7 +117,7 @@ impl AuctionClock {
 impl Shell {
     /// The auction clock.
     #[must_use]
-    pub fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
 }

@@ -26,14 +26,14 @@ mod edge;
 mod hub;
 mod owner;
 mod registry;
-pub mod relay;
+pub(crate) mod relay;
 mod task;
 
-pub use registry::Rooms;
+pub(crate) use registry::Rooms;
 
 /// A socket as rooms see it.
 #[derive(Debug)]
-pub struct Member {
+pub(crate) struct Member {
     /// Where to send.
     pub socket: Arc<Socket>,
     /// Which session it is.
@@ -44,7 +44,7 @@ pub struct Member {
 
 /// What may happen to a room.
 #[derive(Debug)]
-pub enum Input {
+pub(crate) enum Input {
     /// A socket enters.
     Join {
         /// The socket.
@@ -92,7 +92,7 @@ pub enum Input {
 
 /// A bid that wants an answer.
 #[derive(Debug)]
-pub struct Ask {
+pub(crate) struct Ask {
     /// The bid.
     pub bid: Bid,
     /// Whether the bidder came without a token.
@@ -111,7 +111,7 @@ pub struct Ask {
 
 /// Where the answer to a bid goes.
 #[derive(Debug)]
-pub enum Reply {
+pub(crate) enum Reply {
     /// To a socket of this node.
     Socket(Arc<Member>),
     /// To the node where the socket is.
@@ -125,7 +125,7 @@ pub enum Reply {
 
 /// Another node with sockets in the room.
 #[derive(Debug, Clone)]
-pub struct Edge {
+pub(crate) struct Edge {
     /// The stream's number on this node.
     pub stream: u64,
     /// The stream.
@@ -134,7 +134,7 @@ pub struct Edge {
 
 /// Who owns a room.
 #[derive(Debug, Clone)]
-pub struct Assignment {
+pub(crate) struct Assignment {
     /// Counts owners.
     pub epoch: Epoch,
     /// The owner; none while no node is there.
@@ -147,7 +147,7 @@ pub struct Assignment {
 
 /// An administrator's wish.
 #[derive(Debug, Clone)]
-pub enum Command {
+pub(crate) enum Command {
     /// Refuse bids and stop the clock.
     Pause(String),
     /// Go on.
@@ -160,7 +160,7 @@ pub enum Command {
 
 /// What came of a wish.
 #[derive(Debug)]
-pub struct CommandDone {
+pub(crate) struct CommandDone {
     /// Why not, or nothing.
     pub error: Option<String>,
     /// The state after it.
@@ -177,7 +177,7 @@ const RETRY_AFTER: Millis = Millis::new(500);
 impl Member {
     /// An error in the member's dialect.
     #[must_use]
-    pub fn error(&self, error: &ClientError) -> String {
+    pub(crate) fn error(&self, error: &ClientError) -> String {
         json::error(self.dialect, error)
     }
 }

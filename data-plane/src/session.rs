@@ -136,13 +136,7 @@ impl Session {
         json::welcome(self.dialect, &self.id, &self.identity.user, limits, now)
     }
 
-    fn text(
-        &mut self,
-        text: &str,
-        now: Timestamp,
-        limits: &Limits,
-        actions: &mut Vec<Action>,
-    ) {
+    fn text(&mut self, text: &str, now: Timestamp, limits: &Limits, actions: &mut Vec<Action>) {
         if limits.messages_per_session_rate > 0
             && let Err(after) = self.rate.try_take(now)
         {

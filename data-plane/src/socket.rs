@@ -27,7 +27,7 @@ use tokio::{
 
 mod pump;
 
-pub use pump::pump;
+pub(crate) use pump::pump;
 
 /// Bytes that may wait for a client that reads slowly; over it the socket is
 /// closed with 4408 and the client resumes.
@@ -39,7 +39,7 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// The sending half of a socket, shared by all who have something to say.
 #[derive(Debug)]
-pub struct Socket {
+pub(crate) struct Socket {
     stream: TcpStream,
     out: Mutex<Outgoing>,
     /// Tells the pump that a backlog began or the socket ends.
@@ -70,18 +70,13 @@ enum End {
 impl Socket {
     /// Takes over an upgraded stream.
     #[must_use]
-    pub fn new(stream: TcpStream) -> Self {
-        Self {
-            stream,
-            out: Mutex::default(),
-            wake: Notify::new(),
-            answered: AtomicBool::new(true),
-        }
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        Self { stream, out: Mutex::default(), wake: Notify::new(), answered: AtomicBool::new(true) }
     }
 
     /// Sends a framed message, or keeps it until the kernel takes it. A client
     /// that leaves more waiting than it may is closed as too slow.
-    pub fn send(&self, frame: &Bytes) {
+    pub(crate) fn send(&self, frame: &Bytes) {
         let mut out = self.out.lock();
         if out.end == End::Open {
             self.push(&mut out, frame);
@@ -89,12 +84,12 @@ impl Socket {
     }
 
     /// Sends text.
-    pub fn send_text(&self, json: &str) {
+    pub(crate) fn send_text(&self, json: &str) {
         self.send(&frame::text(json.as_bytes()));
     }
 
     /// Ends the socket with a close frame behind what waits already.
-    pub fn close(&self, code: CloseCode) {
+    pub(crate) fn close(&self, code: CloseCode) {
         let mut out = self.out.lock();
         if out.end == End::Open {
             self.push(&mut out, &frame::close(Some(code.code()), code.reason()));
@@ -106,21 +101,27 @@ impl Socket {
     }
 
     /// Ends the socket at once, as for a peer that does not answer.
-    pub fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         self.out.lock().end = End::Dead;
         self.wake.notify_one();
     }
 
     /// Sends a heartbeat; [`Self::has_answered`] is false until the pong.
-    pub fn probe(&self, ping: &Bytes) {
+    pub(crate) fn probe(&self, ping: &Bytes) {
         self.answered.store(false, Ordering::Relaxed);
         self.send(ping);
     }
 
     /// Whether a pong has come since the last probe.
     #[must_use]
-    pub fn has_answered(&self) -> bool {
+    pub(crate) fn has_answered(&self) -> bool {
         self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Whether nothing more is accepted for sending.
+    #[cfg(test)]
+    pub(crate) fn is_closing(&self) -> bool {
+        self.out.lock().end != End::Open
     }
 
     /// Writes what the kernel takes and keeps the rest.
@@ -221,7 +222,7 @@ enum Want {
 }
 
 /// Refuses a socket that has just been upgraded.
-pub async fn refuse(mut stream: TcpStream, code: CloseCode) {
+pub(crate) async fn refuse(mut stream: TcpStream, code: CloseCode) {
     let close = frame::close(Some(code.code()), code.reason());
     if stream.write_all(&close).await.is_ok() {
         Socket::new(stream).linger().await;

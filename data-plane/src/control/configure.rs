@@ -43,17 +43,12 @@ async fn stream(shell: &Arc<Shell>, backoff: &mut Backoff) -> anyhow::Result<()>
 /// What is in force now, and what was refused.
 fn answer(shell: &Shell, nonce: u64, refused: Vec<wire::Refusal>) -> wire::StreamConfigRequest {
     let settings = shell.live.get();
-    let held = |name: &str, version: Version| wire::Held {
-        name: name.to_owned(),
-        version: version.get(),
-    };
+    let held =
+        |name: &str, version: Version| wire::Held { name: name.to_owned(), version: version.get() };
     wire::StreamConfigRequest {
         node_id: shell.id.to_string(),
         nonce,
-        held: vec![
-            held("limits", settings.limits_version),
-            held("flags", settings.flags_version),
-        ],
+        held: vec![held("limits", settings.limits_version), held("flags", settings.flags_version)],
         refused,
     }
 }

@@ -151,7 +151,8 @@ fn obey(shell: &Arc<Shell>, command: wire::Command, results: mpsc::Sender<wire::
 }
 
 async fn carry_out(shell: &Arc<Shell>, command: wire::Command) -> CommandDone {
-    let refuse = |error: &str| CommandDone { error: Some(error.to_owned()), view: None, viewers: 0 };
+    let refuse =
+        |error: &str| CommandDone { error: Some(error.to_owned()), view: None, viewers: 0 };
     let (Ok(room), Some(kind)) = (command.room_id.parse::<RoomId>(), command.kind) else {
         return refuse("the command makes no sense");
     };

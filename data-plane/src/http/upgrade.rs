@@ -32,7 +32,7 @@ use tokio::net::TcpStream;
 
 /// The open sockets of a node, for when all of them have to go.
 #[derive(Debug, Default)]
-pub struct Sockets {
+pub(crate) struct Sockets {
     by_session: Mutex<HashMap<SessionId, Weak<Socket>>>,
 }
 
@@ -40,16 +40,15 @@ pub struct Sockets {
 
 impl Sockets {
     /// Closes every socket.
-    pub fn close_all(&self, code: CloseCode) {
-        let sockets: Vec<_> =
-            self.by_session.lock().values().filter_map(Weak::upgrade).collect();
+    pub(crate) fn close_all(&self, code: CloseCode) {
+        let sockets: Vec<_> = self.by_session.lock().values().filter_map(Weak::upgrade).collect();
         for socket in sockets {
             socket.close(code);
         }
     }
 
     /// Open sockets; each acts for one user.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.by_session.lock().len()
     }
 }
@@ -127,10 +126,9 @@ fn start(
     let place = match place {
         Ok(place) => place,
         Err(code) => {
-            shell.metrics.sockets_opened.inc(match code {
-                CloseCode::Overloaded => Opened::Shed,
-                _ => Opened::Limited,
-            });
+            let full = code == CloseCode::Overloaded;
+            let refused = if full { Opened::Shed } else { Opened::Limited };
+            shell.metrics.sockets_opened.inc(refused);
             drop(tasks::spawn("socket.refuse", socket::refuse(stream, code)));
             return;
         }

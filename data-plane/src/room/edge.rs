@@ -1,7 +1,8 @@
 //! A room whose bids another node decides: updates come in, bids go out.
 
 use super::{
-    Assignment, relay::Link,
+    Assignment,
+    relay::Link,
     task::{Role, Room},
 };
 use gavel_rules::{
@@ -29,11 +30,12 @@ impl EdgeRole {
 
 impl Room {
     pub(super) fn become_edge(&mut self, owner: NodeId, assignment: Assignment) {
-        if let Role::Edge(edge) = &self.role {
-            if edge.owner == owner && edge.link.url() == assignment.relay_url {
-                self.epoch = assignment.epoch;
-                return;
-            }
+        if let Role::Edge(edge) = &self.role
+            && edge.owner == owner
+            && edge.link.url() == assignment.relay_url
+        {
+            self.epoch = assignment.epoch;
+            return;
         }
         self.become_nobody();
         self.epoch = assignment.epoch;
@@ -64,7 +66,7 @@ impl Room {
         self.publish(view, traceparents);
     }
 
-    pub(super) fn on_not_owner(&mut self) {
+    pub(super) fn on_not_owner(&self) {
         if matches!(self.role, Role::Edge(_)) {
             self.shell.control.interested(&self.id);
         }

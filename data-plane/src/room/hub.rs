@@ -140,8 +140,7 @@ impl Hub {
         let Some(before) = self.view.replace(after) else { return };
         let Some(after) = &self.view else { return };
         let closes = after.state == AuctionState::Closed && before.state != after.state;
-        let standing =
-            Standing { generation: self.generation, viewers: self.seats.len(), now };
+        let standing = Standing { generation: self.generation, viewers: self.seats.len(), now };
         for (class, lane) in &mut self.lanes {
             let text = if closes {
                 json::closed(class.dialect, &self.room, after)
@@ -166,8 +165,7 @@ impl Hub {
     /// Sends the batches whose window has passed; returns when to come again.
     pub(super) fn flush_due(&mut self, now: Timestamp) -> Option<Timestamp> {
         let Some(view) = &self.view else { return None };
-        let standing =
-            Standing { generation: self.generation, viewers: self.seats.len(), now };
+        let standing = Standing { generation: self.generation, viewers: self.seats.len(), now };
         for (class, lane) in &mut self.lanes {
             if lane.flush_at.is_some_and(|at| at <= now) {
                 lane.flush(|| json::state(class.dialect, &self.room, view, standing));
@@ -218,8 +216,7 @@ impl Hub {
 
     fn send_state(&self, member: &Member, now: Timestamp) {
         let Some(view) = &self.view else { return };
-        let standing =
-            Standing { generation: self.generation, viewers: self.seats.len(), now };
+        let standing = Standing { generation: self.generation, viewers: self.seats.len(), now };
         member.socket.send_text(&json::state(member.dialect, &self.room, view, standing));
     }
 

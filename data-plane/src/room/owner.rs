@@ -8,7 +8,9 @@ use super::{
     Ask, Assignment, Command, CommandDone,
     task::{Role, Room},
 };
-use crate::store::{APPEND_EVENTS_MAX, Appended, Claim, Loaded, SNAPSHOT_INTERVAL_EVENTS, StoreError};
+use crate::store::{
+    APPEND_EVENTS_MAX, Appended, Claim, Loaded, SNAPSHOT_INTERVAL_EVENTS, StoreError,
+};
 use futures::FutureExt;
 use gavel_proto::relay::v1 as wire;
 use gavel_rules::{
@@ -61,11 +63,7 @@ enum Phase {
 pub(super) enum Done {
     Claimed(Result<Claim, StoreError>),
     Loaded(Result<Loaded, StoreError>),
-    Appended {
-        events: Vec<Event>,
-        outcome: Result<Appended, StoreError>,
-        sent_at: Timestamp,
-    },
+    Appended { events: Vec<Event>, outcome: Result<Appended, StoreError>, sent_at: Timestamp },
 }
 
 // === impl Owner ===
@@ -235,11 +233,7 @@ impl Room {
         self.work = Some(append.instrument(span).boxed());
     }
 
-    pub(super) fn command_done(
-        &self,
-        done: oneshot::Sender<CommandDone>,
-        error: Option<String>,
-    ) {
+    pub(super) fn command_done(&self, done: oneshot::Sender<CommandDone>, error: Option<String>) {
         let view = self.hub.view().cloned();
         // Whoever asked may have gone.
         drop(done.send(CommandDone { error, view, viewers: self.hub.len() }));

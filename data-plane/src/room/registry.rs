@@ -25,7 +25,7 @@ const ROOMS_MAX: usize = 100_000;
 /// The rooms of a node. A room has a task for as long as the node owns it or
 /// has sockets in it.
 #[derive(Debug, Default)]
-pub struct Rooms {
+pub(crate) struct Rooms {
     inboxes: Mutex<HashMap<RoomId, mpsc::Sender<Input>>>,
     owned: Mutex<HashMap<RoomId, Epoch>>,
     seats: AtomicUsize,
@@ -34,7 +34,7 @@ pub struct Rooms {
 /// A room's inbox is full, or there are too many rooms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the room takes no more just now")]
-pub struct Full;
+pub(crate) struct Full;
 
 // === impl Rooms ===
 
@@ -43,7 +43,7 @@ impl Rooms {
     ///
     /// # Errors
     /// What the client is to be told, if the room takes nobody now.
-    pub fn join(
+    pub(crate) fn join(
         &self,
         shell: &Arc<Shell>,
         room: &RoomId,
@@ -59,7 +59,7 @@ impl Rooms {
     }
 
     /// Takes a socket out of a room.
-    pub fn leave(&self, room: &RoomId, session: &SessionId) {
+    pub(crate) fn leave(&self, room: &RoomId, session: &SessionId) {
         let inboxes = self.inboxes.lock();
         let Some(inbox) = inboxes.get(room) else { return };
         let Err(mpsc::error::TrySendError::Full(input)) =
@@ -78,7 +78,7 @@ impl Rooms {
     ///
     /// # Errors
     /// [`Full`] if the room's inbox is full or the node has too many rooms.
-    pub fn send(&self, shell: &Arc<Shell>, room: &RoomId, input: Input) -> Result<(), Full> {
+    pub(crate) fn send(&self, shell: &Arc<Shell>, room: &RoomId, input: Input) -> Result<(), Full> {
         let mut inboxes = self.inboxes.lock();
         if let Some(inbox) = inboxes.get(room) {
             return inbox.try_send(input).map_err(|_| Full);
@@ -97,7 +97,7 @@ impl Rooms {
 
     /// Hands an input to a room that is here, and waits while its inbox is
     /// full; a room that is not here does not need it.
-    pub async fn deliver(&self, room: &RoomId, input: Input) {
+    pub(crate) async fn deliver(&self, room: &RoomId, input: Input) {
         let inbox = self.inboxes.lock().get(room).cloned();
         if let Some(inbox) = inbox {
             // A room that has just ended does not need it either.
@@ -106,7 +106,7 @@ impl Rooms {
     }
 
     /// Tells every room that flags or limits changed.
-    pub async fn settings_changed(&self) {
+    pub(crate) async fn settings_changed(&self) {
         let inboxes: Vec<_> = self.inboxes.lock().values().cloned().collect();
         for inbox in inboxes {
             drop(inbox.send(Input::SettingsChanged).await);
@@ -115,7 +115,7 @@ impl Rooms {
 
     /// The rooms whose bids are decided here.
     #[must_use]
-    pub fn owned(&self) -> Vec<(RoomId, Epoch)> {
+    pub(crate) fn owned(&self) -> Vec<(RoomId, Epoch)> {
         self.owned.lock().iter().map(|(room, epoch)| (room.clone(), *epoch)).collect()
     }
 
@@ -130,7 +130,7 @@ impl Rooms {
 
     /// Sockets in rooms; one in two rooms counts twice.
     #[must_use]
-    pub fn seats(&self) -> usize {
+    pub(crate) fn seats(&self) -> usize {
         self.seats.load(Ordering::Relaxed)
     }
 
@@ -141,18 +141,12 @@ impl Rooms {
 
     /// Rooms here.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.inboxes.lock().len()
     }
 
-    /// Whether there is no room here.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Takes a room out, unless something waits for it.
-    pub(super) fn retire(&self, room: &RoomId, inbox: &mut mpsc::Receiver<Input>) -> bool {
+    pub(super) fn retire(&self, room: &RoomId, inbox: &mpsc::Receiver<Input>) -> bool {
         let mut inboxes = self.inboxes.lock();
         if !inbox.is_empty() {
             return false;
@@ -162,7 +156,7 @@ impl Rooms {
     }
 
     /// Drops every inbox, which ends every room.
-    pub fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.inboxes.lock().clear();
     }
 }

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 mod down;
-pub mod serve;
+pub(crate) mod serve;
 
 /// Messages that may wait for the owner's node.
 const QUEUE_MAX: usize = 4096;
@@ -29,14 +29,14 @@ const ANSWER_WAIT: Duration = Duration::from_secs(2);
 
 /// The links of a node to other nodes, by their relay's URL.
 #[derive(Debug, Default)]
-pub struct Links {
+pub(crate) struct Links {
     links: Mutex<HashMap<String, Arc<Link>>>,
 }
 
 /// The edge's end of a stream to one owner. It reconnects by itself and then
 /// watches its rooms anew, which brings their snapshots.
 #[derive(Debug)]
-pub struct Link {
+pub(crate) struct Link {
     owner: NodeId,
     url: String,
     state: Mutex<State>,
@@ -55,7 +55,7 @@ struct State {
 
 impl Links {
     /// The link to a node, opened if need be.
-    pub fn to(&self, shell: &Arc<Shell>, owner: &NodeId, url: &str) -> Arc<Link> {
+    pub(crate) fn to(&self, shell: &Arc<Shell>, owner: &NodeId, url: &str) -> Arc<Link> {
         let mut links = self.links.lock();
         let link = links.entry(url.to_owned()).or_insert_with(|| {
             let (owner, url) = (owner.clone(), url.to_owned());
@@ -82,26 +82,26 @@ impl Links {
 impl Link {
     /// Where the owner's relay listens.
     #[must_use]
-    pub fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
     /// Asks for a room's snapshot and updates.
-    pub fn watch(&self, room: &RoomId) {
+    pub(crate) fn watch(&self, room: &RoomId) {
         let mut state = self.state.lock();
         state.watched.insert(room.clone());
         state.send(Up::Watch(wire::Watch { room_id: room.to_string() }));
     }
 
     /// Ends it.
-    pub fn unwatch(&self, room: &RoomId) {
+    pub(crate) fn unwatch(&self, room: &RoomId) {
         let mut state = self.state.lock();
         state.watched.remove(room);
         state.send(Up::Unwatch(wire::Unwatch { room_id: room.to_string() }));
     }
 
     /// Sends a bid to the owner; the answer finds its socket by itself.
-    pub fn place(&self, shell: &Shell, room: &RoomId, ask: Ask) {
+    pub(crate) fn place(&self, shell: &Shell, room: &RoomId, ask: Ask) {
         let refused = {
             let mut state = self.state.lock();
             let token = state.next_token;

@@ -69,7 +69,7 @@ pub(super) async fn run(shell: Arc<Shell>, id: RoomId, mut inbox: mpsc::Receiver
     };
     loop {
         let wake = room.advance();
-        if room.is_over() && room.shell.rooms.retire(&room.id, &mut inbox) {
+        if room.is_over() && room.shell.rooms.retire(&room.id, &inbox) {
             return room.end();
         }
         let pause = wake.map(|at| Duration::from_millis(at.since(room.shell.now()).get()));
@@ -192,6 +192,8 @@ impl Room {
         match (&self.role, &assignment.owner) {
             (Role::Owner(owner), _) if mine && owner.epoch() == assignment.epoch => {}
             (_, Some(_)) if mine => self.become_owner(assignment),
+            // Its owner is known, but not yet where to find it.
+            (_, Some(_)) if assignment.relay_url.is_empty() => {}
             (_, Some(owner)) => self.become_edge(owner.clone(), assignment.clone()),
             (_, None) => self.become_nobody(),
         }

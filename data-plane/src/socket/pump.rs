@@ -34,7 +34,12 @@ struct Pump {
 /// Serves a socket until it ends, and then takes it out of every room.
 ///
 /// `early` is what the client sent behind its handshake.
-pub async fn pump(shell: Arc<Shell>, member: Arc<Member>, session: Session, mut early: Vec<u8>) {
+pub(crate) async fn pump(
+    shell: Arc<Shell>,
+    member: Arc<Member>,
+    session: Session,
+    mut early: Vec<u8>,
+) {
     let decoder = Decoder::new(shell.live.get().limits.message_bytes_max);
     let mut pump = Pump { shell, member, session, decoder };
     pump.step(Input::Opened);
@@ -75,15 +80,13 @@ impl Pump {
 
     /// Reads once; false at the end of the stream.
     fn read(&mut self) -> bool {
-        READ_BUFFER.with_borrow_mut(|buffer| {
-            match self.member.socket.stream.try_read(buffer) {
-                Ok(0) => false,
-                Ok(read) => {
-                    self.take(buffer.get_mut(..read).unwrap_or_default());
-                    true
-                }
-                Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        READ_BUFFER.with_borrow_mut(|buffer| match self.member.socket.stream.try_read(buffer) {
+            Ok(0) => false,
+            Ok(read) => {
+                self.take(buffer.get_mut(..read).unwrap_or_default());
+                true
             }
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
         })
     }
 
@@ -133,7 +136,9 @@ impl Pump {
             Action::Send(json) => socket.send_text(&json),
             Action::Join(room) => {
                 let identity = self.session.identity().clone();
-                if let Err(error) = self.shell.rooms.join(&self.shell, &room, &self.member, identity) {
+                if let Err(error) =
+                    self.shell.rooms.join(&self.shell, &room, &self.member, identity)
+                {
                     socket.send_text(&self.member.error(&error));
                     self.step(Input::NotJoined(&room));
                 }

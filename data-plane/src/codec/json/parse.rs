@@ -132,9 +132,7 @@ pub fn parse(text: &str, dialect: Dialect) -> Result<ClientMessage, ClientError>
 fn bid(raw: &Raw<'_>, dialect: Dialect) -> Result<PlaceBid, ClientError> {
     let room = room(raw)?;
     let bid_id = string("bidId", raw.bid_id)
-        .and_then(|id| {
-            id.map(|id| id.parse::<BidId>().map_err(|_| bad_id("bidId"))).transpose()
-        })
+        .and_then(|id| id.map(|id| id.parse::<BidId>().map_err(|_| bad_id("bidId"))).transpose())
         .map_err(|error| error.in_room(&room))?;
     let refuse = |error: ClientError| error.in_room(&room).of_bid(bid_id.as_ref());
     // Money must not be promised by a field that does nothing.

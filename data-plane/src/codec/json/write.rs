@@ -162,8 +162,7 @@ pub fn update(
     after: &View,
     delivery: Delivery,
 ) -> String {
-    let object =
-        Object::new("auctionUpdate", dialect).room(room).number("seq", after.seq.get());
+    let object = Object::new("auctionUpdate", dialect).room(room).number("seq", after.seq.get());
     let before = delivery.changed_fields.then_some(before);
     let extended = before.is_none_or(|before| before.extensions != after.extensions);
     fields(object, before, after)

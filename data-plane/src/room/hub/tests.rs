@@ -1,0 +1,213 @@
+use super::*;
+use crate::{settings::Live, socket::Socket};
+use gavel_flags::Flags;
+use gavel_rules::{
+    amount::Amount,
+    auction::{GuestAccess, Outcome},
+    order::{Seq, Version},
+    time::Millis,
+};
+use serde_json::Value;
+use tokio::{
+    io::AsyncReadExt,
+    net::{TcpListener, TcpStream},
+};
+
+const NOW: Timestamp = Timestamp::new(1_000_000);
+
+/// The far end of a member's socket.
+struct Far(TcpStream);
+
+impl Far {
+    /// The next text message; server frames of this size have a short header.
+    async fn next(&mut self) -> Value {
+        let mut header = [0; 2];
+        self.0.read_exact(&mut header).await.expect("header");
+        assert_eq!(header[0], 0x81, "a whole text frame");
+        let length = match header[1] {
+            126 => {
+                let mut length = [0; 2];
+                self.0.read_exact(&mut length).await.expect("length");
+                usize::from(u16::from_be_bytes(length))
+            }
+            short => usize::from(short),
+        };
+        let mut text = vec![0; length];
+        self.0.read_exact(&mut text).await.expect("payload");
+        serde_json::from_slice(&text).expect("JSON")
+    }
+}
+
+async fn member(name: &str) -> (Arc<Member>, Far) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let far = TcpStream::connect(listener.local_addr().expect("addr")).await.expect("connect");
+    let (near, _) = listener.accept().await.expect("accept");
+    let socket = Arc::new(Socket::new(near));
+    let session = name.parse().expect("id");
+    (Arc::new(Member { socket, session, dialect: Dialect::V1 }), Far(far))
+}
+
+fn view(seq: u64, price: u64, bidder: Option<&str>) -> View {
+    View {
+        state: AuctionState::Open,
+        title: "Clock".to_owned(),
+        currency: "EUR".to_owned(),
+        price: Amount::new(price).expect("amount"),
+        high_bidder: bidder.map(|bidder| bidder.parse().expect("id")),
+        bid_count: seq,
+        minimum: Amount::new(price + 100).expect("amount"),
+        opens_at: Timestamp::new(0),
+        closes_at: Timestamp::new(2_000_000),
+        extensions: 0,
+        reserve_met: None,
+        seq: Seq::new(seq),
+        guests: GuestAccess::Bid,
+        outcome: None,
+        round: 0,
+    }
+}
+
+fn settings(flags: &str) -> Arc<Settings> {
+    let live = Live::default();
+    live.set_flags(Flags::parse(flags).expect("flags"), Version::new(1));
+    live.get()
+}
+
+const OFF: &str = r#"{"flags":{
+    "batching":{"state":"ENABLED","variants":{"on":true,"off":false},"defaultVariant":"off"},
+    "changed-fields":{"state":"ENABLED","variants":{"on":true,"off":false},"defaultVariant":"off"}}}"#;
+const CHANGED_FIELDS: &str = r#"{"flags":{
+    "batching":{"state":"ENABLED","variants":{"on":true,"off":false},"defaultVariant":"off"}}}"#;
+const BOTH: &str = r#"{"flags":{}}"#;
+
+fn hub() -> Hub {
+    let mut hub = Hub::new("a".parse().expect("id"), "n1".parse().expect("id"));
+    hub.reset(view(1, 1_000, None), Generation::new(7), NOW);
+    hub
+}
+
+#[tokio::test]
+async fn a_member_gets_the_state_and_then_every_update() {
+    let (one, mut far) = member("s1").await;
+    let mut hub = hub();
+    let settings = settings(CHANGED_FIELDS);
+    hub.join(&one, "u1".parse().expect("id"), &settings, NOW);
+    for seq in 2..50 {
+        hub.publish(view(seq, seq * 1_000, Some("u2")), &settings, NOW);
+    }
+    let state = far.next().await;
+    assert_eq!((&state["type"], &state["seq"]), (&"auctionState".into(), &1.into()));
+    assert_eq!(state["generation"], 7);
+    for seq in 2..50 {
+        let update = far.next().await;
+        assert_eq!((&update["type"], &update["seq"]), (&"auctionUpdate".into(), &seq.into()));
+        assert_eq!(update["currentBid"], seq * 1_000);
+        assert!(update.get("closesAt").is_none(), "unchanged fields stay out");
+        assert_eq!(update.get("currentBidderId").is_some(), seq == 2);
+    }
+}
+
+#[tokio::test]
+async fn without_the_flag_an_update_is_the_whole_state() {
+    let (one, mut far) = member("s1").await;
+    let (mut hub, settings) = (hub(), settings(OFF));
+    hub.join(&one, "u1".parse().expect("id"), &settings, NOW);
+    hub.publish(view(2, 1_000, None), &settings, NOW);
+    far.next().await;
+    let update = far.next().await;
+    for field in ["currentBid", "closesAt", "state", "minimumBid", "bidCount"] {
+        assert!(update.get(field).is_some(), "{field}");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_goes_when_it_is_full_or_its_window_has_passed() {
+    let (one, mut far) = member("s1").await;
+    let (mut hub, settings) = (hub(), settings(BOTH));
+    hub.join(&one, "u1".parse().expect("id"), &settings, NOW);
+    far.next().await;
+    for seq in 2..14 {
+        hub.publish(view(seq, seq * 1_000, Some("u2")), &settings, NOW);
+    }
+    let batch = far.next().await;
+    let messages = batch["messages"].as_array().expect("messages");
+    assert_eq!((messages.len(), &messages[0]["seq"]), (10, &2.into()));
+    let due = hub.flush_due(NOW).expect("two updates wait");
+    assert_eq!(due, NOW.saturating_add(Millis::new(100)));
+    assert_eq!(hub.flush_due(due), None);
+    let batch = far.next().await;
+    assert_eq!(batch["messages"].as_array().expect("messages").len(), 2);
+}
+
+#[tokio::test]
+async fn flags_move_members_without_losing_what_they_are_owed() {
+    let (one, mut far) = member("s1").await;
+    let (mut hub, batched) = (hub(), settings(BOTH));
+    hub.join(&one, "u1".parse().expect("id"), &batched, NOW);
+    hub.publish(view(2, 2_000, Some("u2")), &batched, NOW);
+    let plain = settings(OFF);
+    hub.reclass(&plain, NOW);
+    hub.publish(view(3, 3_000, Some("u2")), &plain, NOW);
+    let seqs = [far.next().await, far.next().await, far.next().await];
+    let seqs: Vec<_> = seqs.iter().map(|message| message["seq"].as_u64()).collect();
+    assert_eq!(seqs, [Some(1), Some(2), Some(3)]);
+}
+
+#[tokio::test]
+async fn only_who_was_outbid_is_told_and_a_close_is_its_own_message() {
+    let (one, mut far_one) = member("s1").await;
+    let (two, mut far_two) = member("s2").await;
+    let (mut hub, settings) = (hub(), settings(CHANGED_FIELDS));
+    hub.join(&one, "u1".parse().expect("id"), &settings, NOW);
+    hub.join(&two, "u2".parse().expect("id"), &settings, NOW);
+    hub.publish(view(2, 2_000, Some("u1")), &settings, NOW);
+    hub.publish(view(3, 3_000, Some("u2")), &settings, NOW);
+    let (winner, amount) = ("u2".parse().expect("id"), Amount::new(3_000).expect("amount"));
+    let outcome = Some(Outcome::Sold { winner, amount });
+    let closed = View { state: AuctionState::Closed, outcome, ..view(4, 3_000, Some("u2")) };
+    hub.publish(closed, &settings, NOW);
+    let mut kinds = Vec::new();
+    for _ in 0..5 {
+        kinds.push(far_one.next().await["type"].as_str().expect("type").to_owned());
+    }
+    kinds.sort();
+    let expected = ["auctionClosed", "auctionState", "auctionUpdate", "auctionUpdate", "outbid"];
+    assert_eq!(kinds, expected);
+    for kind in ["auctionState", "auctionUpdate", "auctionUpdate"] {
+        assert_eq!(far_two.next().await["type"], kind);
+    }
+    let closed = far_two.next().await;
+    assert_eq!((&closed["winner"], &closed["amount"]), (&"u2".into(), &3_000.into()));
+}
+
+#[tokio::test]
+async fn who_leaves_leaves_nothing_behind() {
+    let (mut hub, settings) = (hub(), settings(BOTH));
+    let mut members = Vec::new();
+    for n in 0..5 {
+        let (one, far) = member(&format!("s{n}")).await;
+        hub.join(&one, "u1".parse().expect("id"), &settings, NOW);
+        members.push((one, far));
+    }
+    assert_eq!(hub.len(), 5);
+    for (one, _) in &members {
+        hub.leave(&one.session);
+        hub.leave(&one.session);
+    }
+    assert!(hub.seats.is_empty() && hub.lanes.is_empty() && hub.sessions_by_user.is_empty());
+}
+
+#[tokio::test]
+async fn a_member_that_does_not_read_is_closed_as_too_slow() {
+    let (one, far) = member("s1").await;
+    let (mut hub, settings) = (hub(), settings(OFF));
+    hub.join(&one, "u1".parse().expect("id"), &settings, NOW);
+    let frame = frame::text(&vec![b'x'; 60_000]);
+    // The kernel's buffers take a few megabytes, and then nothing more.
+    let ended = (0..10_000).any(|_| {
+        one.socket.send(&frame);
+        one.socket.is_closing()
+    });
+    assert!(ended, "the backlog is bounded");
+    drop(far);
+}

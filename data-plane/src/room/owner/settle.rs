@@ -153,9 +153,10 @@ impl Room {
         let Role::Owner(owner) = &mut self.role else { return };
         tracing::warn!(room.id = %self.id, %error, "the store cannot be used; bids are refused");
         let delay = owner.backoff.next_delay();
-        let at = self.shell.now().saturating_add(Millis::new(
-            u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
-        ));
+        let at = self
+            .shell
+            .now()
+            .saturating_add(Millis::new(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)));
         owner.phase = match owner.phase {
             Phase::Claim(_) => Phase::Claim(at),
             Phase::Load(_) | Phase::Ready => Phase::Load(at),

@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 /// Serves other nodes.
 #[derive(Debug)]
-pub struct Relay {
+pub(crate) struct Relay {
     shell: Arc<Shell>,
     streams: AtomicU64,
 }
@@ -26,7 +26,7 @@ struct Attached {
 impl Relay {
     /// The service for this node's rooms.
     #[must_use]
-    pub fn service(shell: Arc<Shell>) -> RelayServiceServer<Self> {
+    pub(crate) fn service(shell: Arc<Shell>) -> RelayServiceServer<Self> {
         RelayServiceServer::new(Self { shell, streams: AtomicU64::new(0) })
     }
 }
@@ -117,7 +117,9 @@ impl Attached {
             attempts: 0,
         };
         // A full room answers nothing; the edge's deadline tells its bidder.
-        drop(self.shell.rooms.send(&self.shell, &room, Input::Ask(ask)));
+        if self.shell.rooms.send(&self.shell, &room, Input::Ask(ask)).is_err() {
+            tracing::debug!(room.id = %room, "no place for a relayed bid");
+        }
         Some(())
     }
 }
