@@ -32,12 +32,14 @@ impl SlidingLog {
         while self.taken.front().is_some_and(|at| now.since(*at) >= window) {
             self.taken.pop_front();
         }
-        if self.taken.len() < usize::try_from(max).unwrap_or(usize::MAX) {
+        let max = usize::try_from(max).unwrap_or(usize::MAX);
+        if self.taken.len() < max {
             self.taken.push_back(now);
             return Ok(());
         }
-        let free_at = self.taken.front().map(|at| at.saturating_add(window));
-        Err(free_at.map_or(window, |at| at.since(now)))
+        // Where the limit was lowered, more than the oldest must go first.
+        let last_to_go = self.taken.get(self.taken.len() - max);
+        Err(last_to_go.map_or(window, |at| at.saturating_add(window).since(now)))
     }
 
     /// Whether nothing within the window is remembered.
@@ -54,7 +56,8 @@ impl Gcra {
     /// counts as one.
     #[must_use]
     pub fn new(rate: u32, burst: u32) -> Self {
-        let interval_us = 1_000_000 / u64::from(rate.max(1));
+        // Rounded up: rather a little slower than asked than faster.
+        let interval_us = 1_000_000_u64.div_ceil(u64::from(rate.max(1)));
         let tolerance_us = interval_us.saturating_mul(u64::from(burst.max(1) - 1));
         Self { interval_us, tolerance_us, due_us: 0 }
     }
@@ -65,7 +68,10 @@ impl Gcra {
     /// The time after which one may be taken.
     pub fn try_take(&mut self, now: Timestamp) -> Result<(), Millis> {
         let now_us = now.as_millis().saturating_mul(1_000);
-        let due_us = self.due_us.max(now_us);
+        // Further ahead than one message past the burst is a clock that went back.
+        let latest_us = now_us.saturating_add(self.tolerance_us.saturating_add(self.interval_us));
+        let due_us = self.due_us.clamp(now_us, latest_us);
+        self.due_us = due_us;
         let ahead_us = due_us - now_us;
         if ahead_us > self.tolerance_us {
             return Err(Millis::new((ahead_us - self.tolerance_us).div_ceil(1_000)));
@@ -74,3 +80,6 @@ impl Gcra {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 /// Nodes that a room considers, in its own order of preference.
 const CHOICES: usize = 3;
 /// A node over this share of the mean load, in permille, is passed over.
-const BOUND_PERMILLE: u64 = 1250;
+const BOUND_PERMILLE: u128 = 1250;
 
 /// A node that may own a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,14 +31,14 @@ pub struct Candidate<'a> {
 #[must_use]
 pub fn place<'a>(room: &RoomId, candidates: &[Candidate<'a>]) -> Option<&'a NodeId> {
     let mut order: Vec<_> = candidates.iter().filter(|candidate| candidate.weight > 0).collect();
-    order.sort_by_key(|candidate| (score(room, candidate), candidate.node.clone()));
-    let weight: u64 = order.iter().map(|candidate| u64::from(candidate.weight)).sum();
-    let load: u64 = order.iter().map(|candidate| candidate.load).sum();
+    order.sort_by_cached_key(|candidate| (score(room, candidate), candidate.node));
+    let weight: u128 = order.iter().map(|candidate| u128::from(candidate.weight)).sum();
+    let load: u128 = order.iter().map(|candidate| u128::from(candidate.load)).sum();
     let fits = |candidate: &&&Candidate<'a>| {
         // load/weight <= 1.25 x (total load + 1)/(total weight), in integers.
-        let mine = u128::from(candidate.load) * u128::from(weight) * 1000;
-        let mean = u128::from(load + 1) * u128::from(candidate.weight);
-        mine <= mean * u128::from(BOUND_PERMILLE)
+        let mine = u128::from(candidate.load) * weight * 1000;
+        let mean = (load + 1) * u128::from(candidate.weight);
+        mine <= mean * BOUND_PERMILLE
     };
     let first = order.iter().filter(fits).take(CHOICES);
     let least = first.min_by(|a, b| {
@@ -50,9 +50,10 @@ pub fn place<'a>(room: &RoomId, candidates: &[Candidate<'a>]) -> Option<&'a Node
 
 /// Lower comes first: -ln(u)/weight for a uniform u, as fixed-point integers
 /// so that every machine agrees to the bit.
-fn score(room: &RoomId, candidate: &Candidate<'_>) -> u64 {
+fn score(room: &RoomId, candidate: &Candidate<'_>) -> u128 {
     let uniform = hash_pair(room.as_ref(), candidate.node.as_ref());
-    minus_log2(uniform) / u64::from(candidate.weight)
+    // Shifted by as many bits as a weight has, or great weights would tie.
+    (u128::from(minus_log2(uniform)) << 32) / u128::from(candidate.weight)
 }
 
 /// 2^40 x -log2(x / 2^64), by repeated squaring, exact to the last few bits.
@@ -72,3 +73,6 @@ fn minus_log2(x: u64) -> u64 {
     }
     (u64::from(zeros + 1) << FRACTION_BITS) - fraction
 }
+
+#[cfg(test)]
+mod tests;

@@ -105,7 +105,7 @@ impl AuctionRules {
     }
 
     /// The least that the bid after one of `price` must offer; none where no
-    /// higher amount exists.
+    /// amount is that high.
     #[must_use]
     pub fn minimum_after(&self, price: Amount) -> Option<Amount> {
         price.checked_add(self.increments.step_at(price))

@@ -132,7 +132,7 @@ impl Auction {
         }
         let standing = self.standing();
         let minimum_next = standing.rules.as_ref().map(|rules| {
-            // The very last amount leaves nothing to bid after it.
+            // Where no amount is a step more, the next bid is refused whatever it is.
             rules.minimum_after(bid.amount).unwrap_or(Amount::MAX)
         });
         let reason = match (standing.refusal(&bid, now), minimum_next) {
@@ -276,13 +276,17 @@ impl Standing {
             AuctionState::Open if bid.amount == Amount::ZERO => Some(RejectReason::InvalidAmount),
             AuctionState::Open if holds => Some(RejectReason::OwnBid),
             AuctionState::Open if bid.amount < self.minimum => Some(RejectReason::TooLow),
-            // At the very top the minimum cannot rise any more.
-            AuctionState::Open if self.bid_count > 0 && bid.amount <= self.price() => {
-                Some(RejectReason::TooLow)
-            }
+            // Near the top of the range no amount is a whole step more.
+            AuctionState::Open if self.is_at_top() => Some(RejectReason::TooLow),
             AuctionState::Open if self.bid_count >= BIDS_MAX => Some(RejectReason::TooManyBids),
             AuctionState::Open => None,
         }
+    }
+
+    /// Whether there is a bid that none can exceed by the increment.
+    fn is_at_top(&self) -> bool {
+        let after = |(_, amount): &(_, Amount)| self.rules.as_ref()?.minimum_after(*amount);
+        self.high_bid.as_ref().is_some_and(|high| after(high).is_none())
     }
 
     fn rejected(&self, bid: Bid, reason: RejectReason, now: Timestamp) -> Rejected {

@@ -1,0 +1,149 @@
+//! Placement: the same everywhere, even, and still.
+
+use super::*;
+use alloc::{collections::BTreeMap, format};
+use proptest::{collection::vec as list, prelude::*};
+
+fn nodes(count: usize) -> Vec<NodeId> {
+    (0..count).map(|n| format!("node-{n}").parse().expect("an id")).collect()
+}
+
+fn room(n: usize) -> RoomId {
+    format!("room-{n}").parse().expect("an id")
+}
+
+fn idle(nodes: &[NodeId]) -> Vec<Candidate<'_>> {
+    nodes.iter().map(|node| Candidate { node, weight: 1, load: 0 }).collect()
+}
+
+/// Rooms per node, where every room adds its load to the node it goes to.
+fn fill<'a>(mut candidates: Vec<Candidate<'a>>, rooms: usize) -> Vec<Candidate<'a>> {
+    for n in 0..rooms {
+        let node = place(&room(n), &candidates).expect("a node");
+        let taker = candidates.iter_mut().find(|candidate| candidate.node == node);
+        taker.expect("one of the candidates").load += 1;
+    }
+    candidates
+}
+
+/// Shares in permille where loads are ignored.
+fn shares(weights: &[u32], rooms: usize) -> Vec<usize> {
+    let nodes = nodes(weights.len());
+    let candidates: Vec<_> = nodes
+        .iter()
+        .zip(weights)
+        .map(|(node, weight)| Candidate { node, weight: *weight, load: 0 })
+        .collect();
+    let mut count = BTreeMap::new();
+    for n in 0..rooms {
+        *count.entry(place(&room(n), &candidates).expect("a node")).or_insert(0_usize) += 1;
+    }
+    nodes.iter().map(|node| count.get(node).unwrap_or(&0) * 1_000 / rooms).collect()
+}
+
+#[test]
+fn no_node_no_place() {
+    let nodes = nodes(1);
+    assert_eq!(place(&room(1), &[]), None);
+    let drained = Candidate { node: &nodes[0], weight: 0, load: 0 };
+    assert_eq!(place(&room(1), &[drained]), None);
+}
+
+#[test]
+fn places_are_the_same_in_every_release() {
+    let nodes = nodes(5);
+    let places = (0..6).map(|n| place(&room(n), &idle(&nodes)).expect("a node").as_ref());
+    let places: Vec<&str> = places.collect();
+    assert_eq!(places, GOLDEN);
+}
+
+const GOLDEN: [&str; 6] = ["node-3", "node-2", "node-1", "node-3", "node-4", "node-0"];
+
+#[test]
+fn ten_thousand_rooms_lie_evenly() {
+    for count in [2, 10, 37] {
+        let nodes = nodes(count);
+        let filled = fill(idle(&nodes), 10_000);
+        let most = filled.iter().map(|candidate| candidate.load).max().unwrap_or_default();
+        let most_permille = most * 1_000 * count as u64 / 10_000;
+        assert!(most_permille <= 1_050, "{most_permille} permille of the mean on {count} nodes");
+    }
+}
+
+#[test]
+fn a_lost_node_moves_its_own_rooms_only() {
+    let nodes = nodes(100);
+    let all = idle(&nodes);
+    let mut moved = 0;
+    for n in 0..2_000 {
+        let before = place(&room(n), &all).expect("a node");
+        let left: Vec<_> = all.iter().filter(|c| *c.node != nodes[41]).copied().collect();
+        let after = place(&room(n), &left).expect("a node");
+        assert!(after == before || *before == nodes[41]);
+        moved += u32::from(after != before);
+    }
+    assert!((5..=40).contains(&moved), "{moved} of 2000 moved off one node of 100");
+}
+
+#[test]
+fn weights_are_respected() {
+    for weights in [[1, 2, 4], [u32::MAX / 4, u32::MAX / 2, u32::MAX], [250, 500, 1_000]] {
+        let shares = shares(&weights, 20_000);
+        for (share, expected) in shares.iter().zip([143, 286, 571]) {
+            assert!(share.abs_diff(expected) <= 15, "{shares:?} for {weights:?}");
+        }
+    }
+    let nodes = nodes(2);
+    let uneven = [(&nodes[0], 1), (&nodes[1], 3)];
+    let filled =
+        fill(uneven.map(|(node, weight)| Candidate { node, weight, load: 0 }).into(), 4_000);
+    assert!(filled[0].load.abs_diff(1_000) <= 10, "{filled:?}");
+}
+
+#[test]
+fn equal_weights_share_equally_whatever_their_size() {
+    for weight in [1, 1_000, u32::MAX] {
+        let shares = shares(&[weight; 50], 20_000);
+        assert!(shares.iter().all(|share| (13..=27).contains(share)), "{shares:?} for {weight}");
+    }
+}
+
+#[test]
+fn a_node_over_the_bound_is_passed_over() {
+    let nodes = nodes(10);
+    let mut candidates = idle(&nodes);
+    candidates[3].load = 1_000;
+    assert!((0..1_000).all(|n| place(&room(n), &candidates) != Some(&nodes[3])));
+}
+
+#[test]
+fn the_logarithm_is_right() {
+    for (x, log) in [(1_u64 << 63, 1.0), (1 << 62, 2.0), (1, 64.0), (0, 64.0)] {
+        assert_eq!(minus_log2(x) as f64, log * (1_u64 << 40) as f64);
+    }
+    for x in [3, 12_345, u64::MAX / 3, u64::MAX - 1] {
+        let exact = 64.0 - (x as f64).log2();
+        assert!((minus_log2(x) as f64 / (1_u64 << 40) as f64 - exact).abs() < 1e-9);
+    }
+}
+
+proptest! {
+    #[test]
+    fn only_a_node_with_weight_whatever_the_order(
+        described in list((prop_oneof![0..5_u32, any::<u32>()], prop_oneof![0..9_u64, any::<u64>()]), 0..12),
+        n in 0..1_000_usize,
+    ) {
+        let nodes = nodes(described.len());
+        let mut candidates: Vec<_> = nodes
+            .iter()
+            .zip(described)
+            .map(|(node, (weight, load))| Candidate { node, weight, load })
+            .collect();
+        let placed = place(&room(n), &candidates);
+        let able: Vec<_> = candidates.iter().filter(|c| c.weight > 0).map(|c| c.node).collect();
+        prop_assert_eq!(placed.is_some(), !able.is_empty());
+        prop_assert!(placed.is_none_or(|node| able.contains(&node)));
+        candidates.reverse();
+        prop_assert_eq!(place(&room(n), &candidates), placed);
+    }
+}
