@@ -1,0 +1,324 @@
+//! A cluster in this process: a control plane and some nodes, on free ports.
+
+use crate::token;
+use gavel_control_plane::ControlPlane;
+use gavel_data_plane::{Node, store};
+use gavel_proto::{
+    admin::v1 as admin,
+    admin::v1::{
+        flag_service_client::FlagServiceClient, limit_service_client::LimitServiceClient,
+        node_service_client::NodeServiceClient, room_service_client::RoomServiceClient,
+    },
+    common::v1::AuctionState,
+    config::v1::Limits,
+};
+use gavel_rules::{
+    amount::Amount,
+    auction::{AuctionRules, GuestAccess, IncrementTable},
+    time::{Millis, Timestamp},
+};
+use gavel_runtime::{clock, grpc};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
+use tonic::{Status, transport::Channel};
+
+/// The admin token of every node.
+pub const ADMIN_TOKEN: &str = "tests";
+
+/// How a world is to be.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where Redis is; memory without.
+    pub redis_url: Option<String>,
+    /// How many nodes.
+    pub nodes: usize,
+    /// How long a request head may take.
+    pub header_timeout_ms: u64,
+    /// Keep the limits of production; else none that a test would run into.
+    pub production_limits: bool,
+}
+
+/// A running cluster.
+#[derive(Debug)]
+pub struct World {
+    control: Option<ControlPlane>,
+    options: Options,
+    grpc: SocketAddr,
+    nodes: Vec<Node>,
+}
+
+/// A room with its place.
+#[derive(Debug, Clone)]
+pub struct Room {
+    /// Its id.
+    pub id: String,
+    /// The node that decides its bids.
+    pub owner: SocketAddr,
+    /// Another node; the same where there is only one.
+    pub edge: SocketAddr,
+}
+
+// === impl Options ===
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            redis_url: None,
+            nodes: 2,
+            header_timeout_ms: 5_000,
+            production_limits: false,
+        }
+    }
+}
+
+// === impl World ===
+
+impl World {
+    /// Two nodes, memory, no limits in the way.
+    pub async fn start() -> Self {
+        Self::with(Options::default()).await
+    }
+
+    /// Starts a cluster and waits until its nodes have their limits.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    pub async fn with(options: Options) -> Self {
+        let control = start_control(&options, 0).await;
+        let grpc = control.grpc_addr();
+        let mut world = Self { control: Some(control), nodes: Vec::new(), options, grpc };
+        let store = store::open(world.options.redis_url.as_deref()).expect("a store");
+        for n in 1..=world.options.nodes {
+            let node = Node::start(world.node_config(n), Arc::clone(&store)).await;
+            world.nodes.push(node.expect("a node starts"));
+        }
+        world.until_nodes("their start", |_| true).await;
+        if !world.options.production_limits {
+            world.limits(|limits| {
+                limits.sockets_per_ip_max = 0;
+                limits.bids_per_user_max = 0;
+                limits.messages_per_session_rate = 0;
+            })
+            .await;
+        }
+        world
+    }
+
+    fn node_config(&self, n: usize) -> gavel_data_plane::Config {
+        let mut config = gavel_data_plane::Config::default();
+        config.node.id = format!("node-{n}");
+        config.http.listen = loopback(0);
+        config.http.header_timeout_ms = self.options.header_timeout_ms;
+        config.relay.listen = loopback(0);
+        config.control.endpoint = self.endpoint();
+        config.redis.url = self.options.redis_url.clone().unwrap_or_default();
+        config.admin.token = ADMIN_TOKEN.to_owned();
+        config.auth.secret = token::SECRET.to_owned();
+        config.shutdown.grace_ms = 1_000;
+        config
+    }
+
+    /// Where the control plane's gRPC is.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.grpc)
+    }
+
+    /// The HTTP addresses of the nodes.
+    #[must_use]
+    pub fn addrs(&self) -> Vec<SocketAddr> {
+        self.nodes.iter().map(Node::http_addr).collect()
+    }
+
+    /// The HTTP address of the first node.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn first(&self) -> SocketAddr {
+        self.nodes.first().expect("a node").http_addr()
+    }
+
+    fn channel(&self) -> Channel {
+        grpc::channel(&self.endpoint()).expect("an endpoint")
+    }
+
+    /// Operates rooms.
+    #[must_use]
+    pub fn rooms(&self) -> RoomServiceClient<Channel> {
+        RoomServiceClient::new(self.channel())
+    }
+
+    /// Operates limits.
+    #[must_use]
+    pub fn limit_service(&self) -> LimitServiceClient<Channel> {
+        LimitServiceClient::new(self.channel())
+    }
+
+    /// Operates flags.
+    #[must_use]
+    pub fn flag_service(&self) -> FlagServiceClient<Channel> {
+        FlagServiceClient::new(self.channel())
+    }
+
+    /// Creates a room and waits until it takes bids.
+    ///
+    /// # Panics
+    /// If it never does.
+    pub async fn room(&self, id: &str, rules: AuctionRules) -> Room {
+        self.create(id, rules).await.expect("the room is created");
+        self.placed(id).await
+    }
+
+    /// Creates a room.
+    ///
+    /// # Errors
+    /// What the control plane says.
+    pub async fn create(&self, id: &str, rules: AuctionRules) -> Result<admin::Room, Status> {
+        let request = admin::CreateRoomRequest { id: id.to_owned(), rules: Some(rules.into()) };
+        let created = self.rooms().create_room(request).await?.into_inner();
+        Ok(created.room.unwrap_or_default())
+    }
+
+    /// Waits until a room has an owner that tells its state.
+    ///
+    /// # Panics
+    /// If that takes too long.
+    pub async fn placed(&self, id: &str) -> Room {
+        let room = crate::until("an owner of the room", async || {
+            let room = self.inspect(id).await.ok()?;
+            let view = room.view.as_ref()?;
+            (view.state() != AuctionState::Scheduled || view.opens_at > clock::now_ms())
+                .then_some(room)
+        })
+        .await;
+        let owner = self.nodes.iter().find(|node| node.id().as_ref() == room.owner);
+        let edge = self.nodes.iter().find(|node| node.id().as_ref() != room.owner);
+        let owner = owner.expect("the owner is one of ours").http_addr();
+        Room { id: id.to_owned(), owner, edge: edge.map_or(owner, Node::http_addr) }
+    }
+
+    /// A room with its state.
+    ///
+    /// # Errors
+    /// What the control plane says.
+    pub async fn inspect(&self, id: &str) -> Result<admin::Room, Status> {
+        let request = admin::GetRoomRequest { id: id.to_owned() };
+        Ok(self.rooms().get_room(request).await?.into_inner().room.unwrap_or_default())
+    }
+
+    /// Every node as the control plane sees it.
+    ///
+    /// # Errors
+    /// What the control plane says.
+    pub async fn list_nodes(&self) -> Result<Vec<admin::Node>, Status> {
+        let mut client = NodeServiceClient::new(self.channel());
+        Ok(client.list_nodes(admin::ListNodesRequest {}).await?.into_inner().nodes)
+    }
+
+    /// Waits until every node is a live member for which `wanted` holds.
+    ///
+    /// # Panics
+    /// If that takes too long.
+    pub async fn until_nodes(&self, what: &str, wanted: impl Fn(&admin::Node) -> bool) {
+        crate::until(&format!("nodes: {what}"), async || {
+            let nodes = self.list_nodes().await.ok()?;
+            let live = nodes.iter().filter(|node| node.live && wanted(node)).count();
+            (live == self.nodes.len()).then_some(())
+        })
+        .await;
+    }
+
+    /// Changes limits and waits until every node has them.
+    ///
+    /// # Panics
+    /// If they are refused.
+    pub async fn limits(&self, change: impl FnOnce(&mut Limits)) {
+        let mut client = self.limit_service();
+        let now = client.get_limits(admin::GetLimitsRequest {}).await.expect("limits");
+        let mut limits = now.into_inner().limits.expect("limits");
+        change(&mut limits);
+        let request = admin::UpdateLimitsRequest { limits: Some(limits), version: 0 };
+        let stored = client.update_limits(request).await.expect("good limits").into_inner();
+        self.until_nodes("new limits", |node| node.limits_version >= stored.version).await;
+    }
+
+    /// Changes the flags and waits until every node has them.
+    ///
+    /// # Panics
+    /// If they are refused.
+    pub async fn flags(&self, document: &serde_json::Value) {
+        let request =
+            admin::UpdateFlagsRequest { document: document.to_string(), version: 0 };
+        let stored = self.flag_service().update_flags(request).await.expect("good flags");
+        let version = stored.into_inner().version;
+        self.until_nodes("new flags", |node| node.flags_version >= version).await;
+    }
+
+    /// Stops the control plane; the nodes stay.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub async fn stop_control(&mut self) {
+        self.control.take().expect("it runs").stop().await;
+    }
+
+    /// Starts a control plane where the last one was.
+    pub async fn start_control(&mut self) {
+        self.control = Some(start_control(&self.options, self.grpc.port()).await);
+    }
+
+    /// Stops everything.
+    pub async fn stop(self) {
+        futures::future::join_all(self.nodes.into_iter().map(Node::stop)).await;
+        if let Some(control) = self.control {
+            control.stop().await;
+        }
+    }
+}
+
+async fn start_control(options: &Options, port: u16) -> ControlPlane {
+    let mut config = gavel_control_plane::Config::default();
+    config.http.listen = loopback(0);
+    config.grpc.listen = loopback(port);
+    config.redis.url = options.redis_url.clone().unwrap_or_default();
+    ControlPlane::start(config).await.expect("the control plane starts")
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+/// Rules that stand in no test's way: open for an hour, from 1.00, steps of
+/// 1.00, guests may bid.
+///
+/// # Panics
+/// Never: the amounts are in range.
+#[must_use]
+pub fn rules() -> AuctionRules {
+    let now_ms = clock::now_ms();
+    AuctionRules {
+        title: "A chair".to_owned(),
+        currency: "EUR".to_owned(),
+        opening_price: minor(100),
+        increments: IncrementTable::flat(minor(100)).expect("a step"),
+        reserve: None,
+        opens_at: Timestamp::new(now_ms.saturating_sub(1_000)),
+        closes_at: Timestamp::new(now_ms).saturating_add(Millis::new(3_600_000)),
+        extension: None,
+        guests: GuestAccess::Bid,
+        seller: None,
+        reopen_after: None,
+    }
+}
+
+/// An amount in minor units.
+///
+/// # Panics
+/// If it is above what amounts hold.
+#[must_use]
+pub fn minor(units: u64) -> Amount {
+    Amount::new(units).expect("an amount")
+}
