@@ -1,1 +1,16 @@
-//! Under construction.
+//! The control plane: who serves what. Nodes register here; rooms are assigned
+//! to them; limits and flags go out to them; their metrics come together.
+
+pub mod cluster;
+pub mod config;
+mod driver;
+pub mod flags;
+mod grpc;
+mod http;
+pub mod limits;
+mod rollup;
+mod server;
+pub mod store;
+
+pub use config::Config;
+pub use server::{ControlPlane, run};

@@ -1,0 +1,290 @@
+//! The shell around [`Cluster`]: one task that feeds it, stores what it
+//! decides, and tells the nodes.
+
+use crate::{
+    cluster::{Action, Cluster, Event},
+    http::HttpState,
+    store::{Assigned, ClusterStore},
+};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use gavel_proto::{admin::v1 as admin, fleet::v1 as wire};
+use gavel_rules::{
+    auction::AuctionRules,
+    id::{Incarnation, NodeId, RoomId},
+    order::Epoch,
+    time::{Millis, Timestamp},
+};
+use gavel_runtime::clock;
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use wire::session_response::Kind as Down;
+
+mod nodes;
+
+/// Requests that may wait for the driver.
+const QUEUE_MAX: usize = 4096;
+/// Requests taken before the machine's clock is looked at again.
+const COMMANDS_MAX: usize = 4096;
+
+/// A node's end of its session.
+pub(crate) type Outgoing = mpsc::Sender<wire::SessionResponse>;
+
+/// What may be asked of the driver.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// A node opened a session.
+    Opened { register: Registered, outgoing: Outgoing },
+    /// A node said something.
+    Said { node: NodeId, incarnation: Incarnation, kind: wire::session_request::Kind },
+    /// A node's session broke.
+    Ended { node: NodeId, incarnation: Incarnation, outgoing: Outgoing },
+    /// A room has been stored; the answer comes when it has an owner, or at
+    /// once where no node is there.
+    Created { room: RoomId, rules: Box<AuctionRules>, done: oneshot::Sender<()> },
+    /// A room as operators see it, without its state.
+    Room { room: RoomId, answer: oneshot::Sender<Option<admin::Room>> },
+    /// Rooms after an id, by id.
+    Rooms { after: String, limit: usize, answer: oneshot::Sender<Vec<admin::Room>> },
+    /// The nodes, by id.
+    Nodes { answer: oneshot::Sender<Vec<admin::Node>> },
+    /// Something for the owner of a room to do.
+    Command {
+        room: RoomId,
+        kind: wire::command::Kind,
+        answer: oneshot::Sender<wire::CommandResult>,
+    },
+}
+
+/// Who a node is.
+#[derive(Debug, Clone)]
+pub(crate) struct Registered {
+    pub(crate) node: NodeId,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) about: wire::Register,
+    pub(crate) held: Vec<(RoomId, Epoch)>,
+}
+
+/// The driver's front door.
+#[derive(Debug, Clone)]
+pub(crate) struct Driver {
+    requests: mpsc::Sender<Request>,
+}
+
+/// The driver does not answer, since it stops.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the control plane is stopping")]
+pub(crate) struct Stopped;
+
+struct Task {
+    cluster: Cluster,
+    store: Arc<dyn ClusterStore>,
+    state: Arc<HttpState>,
+    lease: Millis,
+    heartbeat: Millis,
+    rules: HashMap<RoomId, AuctionRules>,
+    nodes: BTreeMap<NodeId, nodes::Line>,
+    watchers: HashMap<RoomId, HashSet<NodeId>>,
+    commands: HashMap<u64, oneshot::Sender<wire::CommandResult>>,
+    next_command: u64,
+    created: HashMap<RoomId, oneshot::Sender<()>>,
+    persists: FuturesUnordered<BoxFuture<'static, Event>>,
+    wake_at: Option<Timestamp>,
+}
+
+/// A room as the store holds it, at the start.
+pub(crate) struct Known {
+    pub(crate) room: RoomId,
+    pub(crate) rules: AuctionRules,
+    pub(crate) owner: Option<NodeId>,
+    pub(crate) epoch: Epoch,
+}
+
+// === impl Driver ===
+
+impl Driver {
+    /// Starts the driver's task with the rooms that are stored.
+    pub(crate) fn start(
+        store: Arc<dyn ClusterStore>,
+        state: Arc<HttpState>,
+        lease: Millis,
+        heartbeat: Millis,
+        known: Vec<Known>,
+    ) -> (Self, impl Future<Output = ()> + Send + use<>) {
+        let (requests, inbox) = mpsc::channel(QUEUE_MAX);
+        let task = Task {
+            cluster: Cluster::new(lease, now()),
+            store,
+            state,
+            lease,
+            heartbeat,
+            rules: HashMap::new(),
+            nodes: BTreeMap::new(),
+            watchers: HashMap::new(),
+            commands: HashMap::new(),
+            next_command: 1,
+            created: HashMap::new(),
+            persists: FuturesUnordered::new(),
+            wake_at: None,
+        };
+        (Self { requests }, task.run(inbox, known))
+    }
+
+    /// Hands over a request that wants no answer.
+    pub(crate) async fn tell(&self, request: Request) -> Result<(), Stopped> {
+        self.requests.send(request).await.map_err(|_| Stopped)
+    }
+
+    /// Asks and waits for the answer.
+    pub(crate) async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<T>) -> Request,
+    ) -> Result<T, Stopped> {
+        let (sender, answer) = oneshot::channel();
+        self.tell(request(sender)).await?;
+        answer.await.map_err(|_| Stopped)
+    }
+}
+
+fn now() -> Timestamp {
+    Timestamp::new(clock::now_ms())
+}
+
+/// Stops the task when the token says so.
+pub(crate) async fn until(stop: CancellationToken, task: impl Future<Output = ()>) {
+    stop.run_until_cancelled(task).await;
+}
+
+// === impl Task ===
+
+impl Task {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Request>, known: Vec<Known>) {
+        for Known { room, rules, owner, epoch } in known {
+            self.rules.insert(room.clone(), rules);
+            self.step(Event::Room { room, owner, epoch });
+        }
+        loop {
+            let pause = self.wake_at.map(|at| Duration::from_millis(at.since(now()).get()));
+            tokio::select! {
+                request = inbox.recv() => match request {
+                    Some(request) => self.on(request),
+                    None => return,
+                },
+                Some(event) = self.persists.next() => self.step(event),
+                () = tokio::time::sleep(pause.unwrap_or(Duration::MAX)), if pause.is_some() => {
+                    self.step(Event::Tick);
+                }
+            }
+        }
+    }
+
+    fn on(&mut self, request: Request) {
+        match request {
+            Request::Opened { register, outgoing } => self.opened(register, outgoing),
+            Request::Said { node, incarnation, kind } => self.said(node, incarnation, kind),
+            Request::Ended { node, incarnation, outgoing } => {
+                self.ended(node, incarnation, &outgoing);
+            }
+            Request::Created { room, rules, done } => self.on_created(room, *rules, done),
+            // Whoever asked may have gone: an answer without a reader is dropped.
+            Request::Room { room, answer } => drop(answer.send(self.room(&room))),
+            Request::Rooms { after, limit, answer } => {
+                let rooms = self.cluster.rooms().filter(|room| room.as_ref() > after.as_str());
+                let rooms = rooms.take(limit).filter_map(|room| self.room(room)).collect();
+                drop(answer.send(rooms));
+            }
+            Request::Nodes { answer } => drop(answer.send(self.all_nodes())),
+            Request::Command { room, kind, answer } => self.command(&room, kind, answer),
+        }
+    }
+
+    fn step(&mut self, event: Event) {
+        let mut actions = Vec::new();
+        self.wake_at = self.cluster.step(event, now(), &mut actions);
+        for action in actions {
+            match action {
+                Action::Persist { room, expected, owner, epoch } => {
+                    self.persist(room, expected, owner, epoch);
+                }
+                Action::Publish { room } => self.publish(&room),
+                Action::Supersede { node, incarnation, by } => {
+                    self.supersede(&node, incarnation, by);
+                }
+            }
+        }
+        let live = self.nodes.keys().filter_map(|node| self.cluster.member(node));
+        let live = live.filter(|(live, _)| *live).count();
+        let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        self.state.nodes_live.store(count(live), Ordering::Relaxed);
+        self.state.rooms.store(count(self.rules.len()), Ordering::Relaxed);
+    }
+
+    /// Stores an assignment; what comes of it is the machine's next event.
+    fn persist(&self, room: RoomId, expected: Epoch, owner: NodeId, epoch: Epoch) {
+        let store = Arc::clone(&self.store);
+        let span = tracing::info_span!("cluster.place", room.id = %room, node.id = %owner,
+            epoch = epoch.get());
+        let persist = async move {
+            match store.assign(&room, expected, Some(&owner), epoch).await {
+                Ok(Assigned::Done) => Event::Persisted { room, owner, epoch },
+                Ok(Assigned::Conflict { epoch }) => Event::Conflict { room, epoch },
+                Ok(Assigned::UnknownRoom) => Event::PersistFailed { room },
+                Err(error) => {
+                    tracing::warn!(%error, "an assignment cannot be stored; trying again");
+                    Event::PersistFailed { room }
+                }
+            }
+        };
+        self.persists.push(tracing::Instrument::instrument(persist, span).boxed());
+    }
+
+    fn on_created(&mut self, room: RoomId, rules: AuctionRules, done: oneshot::Sender<()>) {
+        self.rules.insert(room.clone(), rules);
+        if self.cluster.has_nodes() {
+            self.created.insert(room.clone(), done);
+        } else {
+            drop(done.send(()));
+        }
+        self.step(Event::Room { room: room.clone(), owner: None, epoch: Epoch::default() });
+        // Nodes may have asked for it before it was there.
+        self.publish_to_watchers(&room);
+    }
+
+    fn room(&self, room: &RoomId) -> Option<admin::Room> {
+        let (owner, epoch) = self.cluster.assignment(room)?;
+        Some(admin::Room {
+            id: room.to_string(),
+            rules: self.rules.get(room).cloned().map(Into::into),
+            owner: owner.map(NodeId::to_string).unwrap_or_default(),
+            epoch: epoch.get(),
+            view: None,
+            viewers: 0,
+        })
+    }
+
+    /// Sends a command to the owner of a room; dropping `answer` tells that
+    /// there is none.
+    fn command(
+        &mut self,
+        room: &RoomId,
+        kind: wire::command::Kind,
+        answer: oneshot::Sender<wire::CommandResult>,
+    ) {
+        self.commands.retain(|_, waiting| !waiting.is_closed());
+        let owner = self.cluster.assignment(room).and_then(|(owner, _)| owner);
+        let Some(line) = owner.and_then(|owner| self.nodes.get(owner)) else { return };
+        if self.commands.len() >= COMMANDS_MAX {
+            return;
+        }
+        let command_id = self.next_command;
+        self.next_command += 1;
+        let command = wire::Command { command_id, room_id: room.to_string(), kind: Some(kind) };
+        if line.send(Down::Command(command)) {
+            self.commands.insert(command_id, answer);
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The services, and only here the way from domain errors to gRPC status.
+
+mod admin_token;
+mod configure;
+mod documents;
+mod fleet;
+mod metrics;
+mod nodes;
+mod rooms;
+mod status;
+mod telemetry;
+
+use crate::{config::Config, driver::Driver, http::HttpState, rollup::Rollup, store::ClusterStore};
+pub(crate) use admin_token::AdminToken;
+pub(crate) use configure::{Documents, Holders};
+use gavel_proto::{
+    DESCRIPTORS,
+    admin::v1::{
+        flag_service_server::FlagServiceServer, limit_service_server::LimitServiceServer,
+        metrics_service_server::MetricsServiceServer, node_service_server::NodeServiceServer,
+        room_service_server::RoomServiceServer,
+    },
+    config::v1::config_service_server::ConfigServiceServer,
+    fleet::v1::fleet_service_server::FleetServiceServer,
+    telemetry::v1::telemetry_service_server::TelemetryServiceServer,
+};
+use gavel_rules::time::Millis;
+use gavel_runtime::grpc;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+
+/// What the services share.
+#[derive(Debug, Clone)]
+pub(crate) struct Services {
+    pub(crate) driver: Driver,
+    pub(crate) store: Arc<dyn ClusterStore>,
+    pub(crate) documents: Documents,
+    pub(crate) holders: Holders,
+    pub(crate) rollup: Arc<Mutex<Rollup>>,
+    pub(crate) state: Arc<HttpState>,
+    pub(crate) lease: Millis,
+    pub(crate) stop: CancellationToken,
+}
+
+/// Serves until the control plane stops.
+pub(crate) async fn serve(services: Services, listener: TcpListener, config: &Config) {
+    let token = AdminToken::new(&config.admin.token);
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<FleetServiceServer<Services>>().await;
+    health.set_serving::<RoomServiceServer<Services>>().await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTORS)
+        .build_v1();
+    let reflection = match reflection {
+        Ok(reflection) => reflection,
+        Err(error) => unreachable!("the descriptors were built with the crate: {error}"),
+    };
+    let stop = services.stop.clone();
+    let served = grpc::server()
+        .add_service(reflection)
+        .add_service(health_service)
+        .add_service(FleetServiceServer::new(services.clone()))
+        .add_service(ConfigServiceServer::new(services.clone()))
+        .add_service(TelemetryServiceServer::new(services.clone()))
+        .add_service(RoomServiceServer::with_interceptor(services.clone(), token.clone()))
+        .add_service(NodeServiceServer::with_interceptor(services.clone(), token.clone()))
+        .add_service(LimitServiceServer::with_interceptor(services.clone(), token.clone()))
+        .add_service(FlagServiceServer::with_interceptor(services.clone(), token.clone()))
+        .add_service(MetricsServiceServer::with_interceptor(services, token))
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.cancelled_owned())
+        .await;
+    if let Err(error) = served {
+        tracing::error!(%error, "gRPC stopped");
+    }
+}

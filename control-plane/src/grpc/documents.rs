@@ -1,0 +1,82 @@
+//! Limits and flags, as operators read and replace them.
+
+use super::{Services, status::AdminError};
+use crate::{
+    flags, limits,
+    store::{Document, DocumentName, Put},
+};
+use gavel_proto::admin::v1::{
+    self as wire, flag_service_server::FlagService, limit_service_server::LimitService,
+};
+use gavel_rules::order::Version;
+use tonic::{Request, Response, Status};
+
+impl Services {
+    /// Stores a document that has been checked, and sends it to the nodes.
+    async fn put(
+        &self,
+        name: DocumentName,
+        edited_from: u64,
+        body: String,
+    ) -> Result<Version, AdminError> {
+        let expected = (edited_from > 0).then(|| Version::new(edited_from));
+        match self.store.put_document(name, expected, &body).await? {
+            Put::Done(version) => {
+                self.documents.changed(name, Document { version, body });
+                Ok(version)
+            }
+            Put::Conflict(current) => Err(AdminError::Outdated { current: current.get() }),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl LimitService for Services {
+    #[tracing::instrument(name = "limits.get", skip_all)]
+    async fn get_limits(
+        &self,
+        _: Request<wire::GetLimitsRequest>,
+    ) -> Result<Response<wire::GetLimitsResponse>, Status> {
+        let document = self.documents.newest().limits;
+        let limits = limits::from_json(&document.body)
+            .map_err(|error| AdminError::Unavailable(error.to_string()))?;
+        let (limits, version) = (Some(limits), document.version.get());
+        Ok(Response::new(wire::GetLimitsResponse { limits, version }))
+    }
+
+    #[tracing::instrument(name = "limits.update", skip_all)]
+    async fn update_limits(
+        &self,
+        request: Request<wire::UpdateLimitsRequest>,
+    ) -> Result<Response<wire::UpdateLimitsResponse>, Status> {
+        let wire::UpdateLimitsRequest { limits, version } = request.into_inner();
+        let limits = limits.ok_or_else(|| AdminError::invalid("limits", "is missing"))?;
+        limits::check(&limits).map_err(|error| AdminError::invalid(error.field, error.message))?;
+        let version = self.put(DocumentName::Limits, version, limits::to_json(&limits)).await?;
+        let limits = Some(limits);
+        Ok(Response::new(wire::UpdateLimitsResponse { limits, version: version.get() }))
+    }
+}
+
+#[tonic::async_trait]
+impl FlagService for Services {
+    #[tracing::instrument(name = "flags.get", skip_all)]
+    async fn get_flags(
+        &self,
+        _: Request<wire::GetFlagsRequest>,
+    ) -> Result<Response<wire::GetFlagsResponse>, Status> {
+        let Document { version, body: document } = self.documents.newest().flags;
+        Ok(Response::new(wire::GetFlagsResponse { document, version: version.get() }))
+    }
+
+    #[tracing::instrument(name = "flags.update", skip_all)]
+    async fn update_flags(
+        &self,
+        request: Request<wire::UpdateFlagsRequest>,
+    ) -> Result<Response<wire::UpdateFlagsResponse>, Status> {
+        let wire::UpdateFlagsRequest { document, version } = request.into_inner();
+        flags::check(&document).map_err(|error| AdminError::invalid("document", error))?;
+        let version = self.put(DocumentName::Flags, version, document).await?;
+        Ok(Response::new(wire::UpdateFlagsResponse { version: version.get() }))
+    }
+}

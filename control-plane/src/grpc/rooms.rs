@@ -1,0 +1,130 @@
+//! Rooms, as operators make, see and command them.
+
+use super::{Services, status::AdminError};
+use crate::driver::Request as Ask;
+use gavel_proto::{
+    admin::v1::{self as wire, room_service_server::RoomService},
+    fleet::v1::{self as fleet, command::Kind},
+};
+use gavel_rules::{auction::AuctionRules, id::RoomId};
+use std::time::Duration;
+use tonic::{Request, Response, Status};
+
+/// How long the owner of a room may take to answer.
+const OWNER_WAIT: Duration = Duration::from_secs(2);
+/// Rooms of one page.
+const PAGE_MAX: u32 = 1000;
+/// Rooms of one page, unless the caller says.
+const PAGE_DEFAULT: u32 = 100;
+
+impl Services {
+    async fn known(&self, id: &str) -> Result<(RoomId, wire::Room), AdminError> {
+        let room: RoomId = id.parse().map_err(AdminError::id("id"))?;
+        let asked = self.driver.ask(|answer| Ask::Room { room: room.clone(), answer }).await?;
+        asked.map(|found| (room, found)).ok_or_else(|| AdminError::NoRoom(id.to_owned()))
+    }
+
+    /// Has the owner of a room do something; returns the room after it.
+    async fn command(&self, id: &str, kind: Kind) -> Result<wire::Room, AdminError> {
+        let (room, mut found) = self.known(id).await?;
+        let ask = self.driver.ask(|answer| Ask::Command { room, kind, answer });
+        let away = || AdminError::Unavailable(format!("the owner of room {id} does not answer"));
+        let answered = tokio::time::timeout(OWNER_WAIT, ask).await;
+        let result = answered.map_err(|_| away())?.map_err(|_| away())?;
+        if !result.error.is_empty() {
+            return Err(AdminError::Refused(result.error));
+        }
+        found.view = result.view;
+        found.viewers = result.viewers;
+        Ok(found)
+    }
+}
+
+#[tonic::async_trait]
+impl RoomService for Services {
+    #[tracing::instrument(name = "rooms.create", skip_all, fields(room.id = request.get_ref().id))]
+    async fn create_room(
+        &self,
+        request: Request<wire::CreateRoomRequest>,
+    ) -> Result<Response<wire::CreateRoomResponse>, Status> {
+        let wire::CreateRoomRequest { id, rules } = request.into_inner();
+        let room: RoomId = id.parse().map_err(AdminError::id("id"))?;
+        let rules = rules.ok_or_else(|| AdminError::invalid("rules", "is missing"))?;
+        let rules =
+            AuctionRules::try_from(rules).map_err(|error| AdminError::invalid("rules", error))?;
+        rules.check().map_err(AdminError::from)?;
+        if !self.store.create_room(&room, &rules).await.map_err(AdminError::from)? {
+            return Err(AdminError::RoomExists(id).into());
+        }
+        let created = self.driver.ask(|done| {
+            let rules = Box::new(rules);
+            Ask::Created { room: room.clone(), rules, done }
+        });
+        // Without an owner in time the room is there all the same.
+        drop(tokio::time::timeout(OWNER_WAIT, created).await);
+        let (_, room) = self.known(&id).await?;
+        Ok(Response::new(wire::CreateRoomResponse { room: Some(room) }))
+    }
+
+    #[tracing::instrument(name = "rooms.get", skip_all, fields(room.id = request.get_ref().id))]
+    async fn get_room(
+        &self,
+        request: Request<wire::GetRoomRequest>,
+    ) -> Result<Response<wire::GetRoomResponse>, Status> {
+        let id = request.into_inner().id;
+        let (_, known) = self.known(&id).await?;
+        // A room without an owner that answers is shown without its state.
+        let room = self.command(&id, Kind::Inspect(fleet::Inspect {})).await.unwrap_or(known);
+        Ok(Response::new(wire::GetRoomResponse { room: Some(room) }))
+    }
+
+    #[tracing::instrument(name = "rooms.list", skip_all)]
+    async fn list_rooms(
+        &self,
+        request: Request<wire::ListRoomsRequest>,
+    ) -> Result<Response<wire::ListRoomsResponse>, Status> {
+        let wire::ListRoomsRequest { page_size, page_token: after } = request.into_inner();
+        let size = if page_size == 0 { PAGE_DEFAULT } else { page_size.min(PAGE_MAX) };
+        let limit = usize::try_from(size).unwrap_or(usize::MAX);
+        let asked = self.driver.ask(|answer| Ask::Rooms { after, limit, answer }).await;
+        let rooms = asked.map_err(AdminError::from)?;
+        let last = rooms.last().filter(|_| rooms.len() == limit).map(|room| room.id.clone());
+        let next_page_token = last.unwrap_or_default();
+        Ok(Response::new(wire::ListRoomsResponse { rooms, next_page_token }))
+    }
+
+    #[tracing::instrument(name = "rooms.pause", skip_all, fields(room.id = request.get_ref().id))]
+    async fn pause_room(
+        &self,
+        request: Request<wire::PauseRoomRequest>,
+    ) -> Result<Response<wire::PauseRoomResponse>, Status> {
+        const REASON_BYTES_MAX: usize = 256;
+        let wire::PauseRoomRequest { id, reason } = request.into_inner();
+        if reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
+            let message = "must be at most 256 bytes without control characters";
+            return Err(AdminError::invalid("reason", message).into());
+        }
+        let room = Some(self.command(&id, Kind::Pause(fleet::Pause { reason })).await?);
+        Ok(Response::new(wire::PauseRoomResponse { room }))
+    }
+
+    #[tracing::instrument(name = "rooms.resume", skip_all, fields(room.id = request.get_ref().id))]
+    async fn resume_room(
+        &self,
+        request: Request<wire::ResumeRoomRequest>,
+    ) -> Result<Response<wire::ResumeRoomResponse>, Status> {
+        let id = request.into_inner().id;
+        let room = Some(self.command(&id, Kind::Resume(fleet::Resume {})).await?);
+        Ok(Response::new(wire::ResumeRoomResponse { room }))
+    }
+
+    #[tracing::instrument(name = "rooms.close", skip_all, fields(room.id = request.get_ref().id))]
+    async fn close_room(
+        &self,
+        request: Request<wire::CloseRoomRequest>,
+    ) -> Result<Response<wire::CloseRoomResponse>, Status> {
+        let id = request.into_inner().id;
+        let room = Some(self.command(&id, Kind::Close(fleet::Close {})).await?);
+        Ok(Response::new(wire::CloseRoomResponse { room }))
+    }
+}

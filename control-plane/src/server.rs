@@ -1,0 +1,139 @@
+//! A control plane: how its parts start and stop.
+
+use crate::{
+    config::Config,
+    driver::{self, Driver, Known},
+    grpc::{self, Documents, Holders, Services},
+    http::{self, HttpState},
+    rollup::Rollup,
+    store::{self, ClusterStore},
+};
+use anyhow::Context as _;
+use gavel_rules::time::Millis;
+use gavel_runtime::{backoff::Backoff, shutdown::Shutdown, tasks};
+use parking_lot::Mutex;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio::net::TcpListener;
+
+/// How long calls under way may take when the control plane stops.
+const STOP_GRACE: Duration = Duration::from_secs(3);
+
+/// A running control plane.
+#[derive(Debug)]
+pub struct ControlPlane {
+    grpc_addr: SocketAddr,
+    http_addr: SocketAddr,
+    tasks: tasks::Group,
+}
+
+// === impl ControlPlane ===
+
+impl ControlPlane {
+    /// Starts with the store that the settings name, and returns once it
+    /// listens.
+    ///
+    /// # Errors
+    /// If a setting is out of range, an address cannot be bound, or the store
+    /// does not answer.
+    pub async fn start(config: Config) -> anyhow::Result<Self> {
+        config.check()?;
+        let url = Some(config.redis.url.as_str()).filter(|url| !url.is_empty());
+        let store = store::open(url).context("redis.url")?;
+        Self::start_with(config, store).await
+    }
+
+    /// Starts with this store.
+    ///
+    /// # Errors
+    /// As for [`Self::start`].
+    pub async fn start_with(config: Config, store: Arc<dyn ClusterStore>) -> anyhow::Result<Self> {
+        config.check()?;
+        let grpc = bind("grpc.listen", config.grpc.listen).await?;
+        let http = bind("http.listen", config.http.listen).await?;
+        let (grpc_addr, http_addr) = (grpc.local_addr()?, http.local_addr()?);
+        let known = store.rooms().await.context("the rooms cannot be read")?;
+        let known = known.into_iter().map(|stored| Known {
+            room: stored.room,
+            rules: stored.rules,
+            owner: stored.owner,
+            epoch: stored.epoch,
+        });
+        let documents = Documents::load(&*store).await.context("the documents cannot be read")?;
+
+        let tasks = tasks::Group::new();
+        let rollup = Arc::new(Mutex::new(Rollup::default()));
+        let state = Arc::new(HttpState::new(Arc::clone(&store), Arc::clone(&rollup)));
+        let lease = Millis::new(config.cluster.lease_ms);
+        let heartbeat = Millis::new(config.cluster.heartbeat_ms);
+        let (driver, run) = Driver::start(
+            Arc::clone(&store),
+            Arc::clone(&state),
+            lease,
+            heartbeat,
+            known.collect(),
+        );
+        drop(tasks.spawn("driver", driver::until(tasks.token(), run)));
+        drop(tasks.spawn("http", http::serve(http, Arc::clone(&state), tasks.token())));
+        let services = Services {
+            driver,
+            store,
+            documents,
+            holders: Holders::default(),
+            rollup,
+            state,
+            lease,
+            stop: tasks.token(),
+        };
+        drop(tasks.spawn("grpc", async move { grpc::serve(services, grpc, &config).await }));
+        tracing::info!(grpc = %grpc_addr, http = %http_addr, "control plane listens");
+        Ok(Self { grpc_addr, http_addr, tasks })
+    }
+
+    /// Where gRPC listens.
+    #[must_use]
+    pub fn grpc_addr(&self) -> SocketAddr {
+        self.grpc_addr
+    }
+
+    /// Where HTTP listens.
+    #[must_use]
+    pub fn http_addr(&self) -> SocketAddr {
+        self.http_addr
+    }
+
+    /// Ends all sessions and stops.
+    pub async fn stop(self) {
+        if let Err(overdue) = self.tasks.shutdown(STOP_GRACE).await {
+            tracing::warn!(%overdue, "stopped all the same");
+        }
+    }
+}
+
+async fn bind(key: &str, addr: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(addr).await.with_context(|| format!("{key}: cannot listen on {addr}"))
+}
+
+/// Runs a control plane until the process is asked to stop. A store that does
+/// not answer is waited for.
+///
+/// # Errors
+/// If it cannot start.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    config.check()?;
+    let shutdown = Shutdown::on_signals()?;
+    let url = Some(config.redis.url.as_str()).filter(|url| !url.is_empty());
+    let store = store::open(url).context("redis.url")?;
+    let mut backoff = Backoff::standard();
+    while let Err(error) = store.ping().await {
+        let delay = backoff.next_delay();
+        tracing::warn!(%error, retry_ms = delay.as_millis(), "redis.url: no answer; trying again");
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            () = shutdown.wait() => return Ok(()),
+        }
+    }
+    let plane = ControlPlane::start_with(config, store).await?;
+    shutdown.wait().await;
+    plane.stop().await;
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! The cluster's state in this process.
+
+use super::{Assigned, ClusterStore, Document, DocumentName, Put, StoreError, StoredRoom};
+use async_trait::async_trait;
+use gavel_rules::{
+    auction::AuctionRules,
+    id::{NodeId, RoomId},
+    order::{Epoch, Version},
+};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, HashMap};
+
+/// Forgets everything with the process.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    rooms: BTreeMap<RoomId, StoredRoom>,
+    documents: HashMap<DocumentName, Document>,
+}
+
+// === impl MemoryStore ===
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+#[async_trait]
+impl ClusterStore for MemoryStore {
+    async fn create_room(&self, room: &RoomId, rules: &AuctionRules) -> Result<bool, StoreError> {
+        let mut state = self.state.lock();
+        if state.rooms.contains_key(room) {
+            return Ok(false);
+        }
+        let (rules, epoch) = (rules.clone(), Epoch::default());
+        let stored = StoredRoom { room: room.clone(), rules, owner: None, epoch };
+        state.rooms.insert(room.clone(), stored);
+        Ok(true)
+    }
+
+    async fn rooms(&self) -> Result<Vec<StoredRoom>, StoreError> {
+        Ok(self.state.lock().rooms.values().cloned().collect())
+    }
+
+    async fn assign(
+        &self,
+        room: &RoomId,
+        expected: Epoch,
+        owner: Option<&NodeId>,
+        epoch: Epoch,
+    ) -> Result<Assigned, StoreError> {
+        let mut state = self.state.lock();
+        let Some(stored) = state.rooms.get_mut(room) else { return Ok(Assigned::UnknownRoom) };
+        if stored.epoch != expected {
+            return Ok(Assigned::Conflict { epoch: stored.epoch });
+        }
+        stored.owner = owner.cloned();
+        stored.epoch = epoch;
+        Ok(Assigned::Done)
+    }
+
+    async fn document(&self, name: DocumentName) -> Result<Option<Document>, StoreError> {
+        Ok(self.state.lock().documents.get(&name).cloned())
+    }
+
+    async fn put_document(
+        &self,
+        name: DocumentName,
+        expected: Option<Version>,
+        body: &str,
+    ) -> Result<Put, StoreError> {
+        let mut state = self.state.lock();
+        let held = state.documents.get(&name).map(|document| document.version);
+        let held = held.unwrap_or_default();
+        if expected.is_some_and(|expected| expected != held) {
+            return Ok(Put::Conflict(held));
+        }
+        let version = held.next();
+        state.documents.insert(name, Document { version, body: body.to_owned() });
+        Ok(Put::Done(version))
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
