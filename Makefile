@@ -1,0 +1,84 @@
+# The commands of a working copy. `make test` is what CI runs; each of its steps is a target too.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+LOGS := $(TARGET)/test-logs
+STEPS := tools fmt clippy rust build autobahn browser chart proto
+
+.PHONY: help dev test bench lint $(STEPS)
+
+help:
+	@echo 'make dev     run a whole cluster here, with ten demo auctions'
+	@echo 'make test    install what the tests need, then check and test everything'
+	@echo 'make bench   measure; takes some minutes and a quiet machine'
+	@echo 'make lint    only the checks that run nothing: fmt clippy proto'
+	@echo 'Steps of make test, each by itself: $(STEPS)'
+
+dev:
+	cargo run --release --locked -- dev $(ARGS)
+
+bench: tools
+	tests/bench.sh
+
+lint: tools fmt clippy proto
+
+# === The steps of `make test` ===
+
+tools:
+	tests/tools.sh
+
+fmt:
+	cargo fmt --all --check
+
+clippy:
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+rust:
+	cargo test --workspace --locked --no-fail-fast
+
+build:
+	cargo build --locked
+
+autobahn:
+	tests/autobahn.sh
+
+browser:
+	GAVEL_BIN='$(TARGET)/debug/gavel' node --test tests/browser/*.test.mjs
+
+chart:
+	tests/chart/check.sh
+
+proto:
+	tests/node_modules/.bin/buf lint proto
+
+# === All of them ===
+
+# What the runners print at their ends: cargo, then autobahn and chart, then node.
+define COUNT
+/^test result: /                { passed += $$4; failed += $$6 }
+/[0-9]+ passed, [0-9]+ failed$$/ { passed += $$(NF - 3); failed += $$(NF - 1) }
+/^[^ ]+ pass [0-9]+$$/           { passed += $$3 }
+/^[^ ]+ fail [0-9]+$$/           { failed += $$3 }
+END                             { printf "%d passed, %d failed", passed, failed }
+endef
+export COUNT
+
+# A failed step does not keep the later ones from telling what they found; without tools none can.
+test:
+	@rm -rf '$(LOGS)'; mkdir -p '$(LOGS)'; broken=''; \
+	for step in $(STEPS); do \
+	    printf '\n=== %s ===\n' "$$step"; began=$$SECONDS; \
+	    if $(MAKE) --no-print-directory "$$step" < /dev/null 2>&1 | tee "$(LOGS)/$$step.log"; then \
+	        echo "=== $$step: ok, $$((SECONDS - began)) s"; \
+	    else \
+	        echo "=== $$step: FAILED, $$((SECONDS - began)) s"; broken="$$broken $$step"; \
+	        if [ "$$step" = tools ]; then break; fi; \
+	    fi; \
+	done; \
+	printf '\n%s' "$$(cat '$(LOGS)'/*.log | awk "$$COUNT")"; \
+	if [ -n "$$broken" ]; then echo "; failed steps:$$broken"; exit 1; fi; \
+	echo '; every step is ok'
