@@ -1,5 +1,10 @@
 //! A browser's end of a socket.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "JSON that lacks a key gives null, which the test then names"
+)]
+
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use std::{collections::VecDeque, net::SocketAddr};
@@ -205,6 +210,18 @@ impl Client {
         self.expect_received("message", |_| true).await
     }
 
+    /// The next message, however long it takes; nothing at the end.
+    pub async fn next_or_end(&mut self) -> Option<Received> {
+        loop {
+            if let Some(received) = self.inbox.pop_front() {
+                return Some(received);
+            }
+            if !self.read().await {
+                return None;
+            }
+        }
+    }
+
     /// Waits for the close of the socket: its code and reason.
     ///
     /// # Panics
@@ -328,8 +345,6 @@ impl Client {
 
 /// Whether a message is about the room, however its id is written.
 fn is(message: &Value, room: &str) -> bool {
-    match &message["auctionId"] {
-        Value::String(id) => id == room,
-        id => id.to_string() == room,
-    }
+    let id = &message["auctionId"];
+    *id == *room || id.as_u64().is_some_and(|id| room.parse() == Ok(id))
 }

@@ -64,12 +64,7 @@ pub struct Room {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            redis_url: None,
-            nodes: 2,
-            header_timeout_ms: 5_000,
-            production_limits: false,
-        }
+        Self { redis_url: None, nodes: 2, header_timeout_ms: 5_000, production_limits: false }
     }
 }
 
@@ -96,12 +91,13 @@ impl World {
         }
         world.until_nodes("their start", |_| true).await;
         if !world.options.production_limits {
-            world.limits(|limits| {
-                limits.sockets_per_ip_max = 0;
-                limits.bids_per_user_max = 0;
-                limits.messages_per_session_rate = 0;
-            })
-            .await;
+            world
+                .limits(|limits| {
+                    limits.sockets_per_ip_max = 0;
+                    limits.bids_per_user_max = 0;
+                    limits.messages_per_session_rate = 0;
+                })
+                .await;
         }
         world
     }
@@ -250,8 +246,7 @@ impl World {
     /// # Panics
     /// If they are refused.
     pub async fn flags(&self, document: &serde_json::Value) {
-        let request =
-            admin::UpdateFlagsRequest { document: document.to_string(), version: 0 };
+        let request = admin::UpdateFlagsRequest { document: document.to_string(), version: 0 };
         let stored = self.flag_service().update_flags(request).await.expect("good flags");
         let version = stored.into_inner().version;
         self.until_nodes("new flags", |node| node.flags_version >= version).await;

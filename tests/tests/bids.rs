@@ -86,8 +86,19 @@ async fn a_snapshot_comes_first_and_then_what_changed() {
         let mut client = Client::connect(node, Protocol::V1).await;
         let state = client.join(&room.id).await;
         for field in [
-            "title", "currency", "state", "currentBid", "currentBidderId", "bidCount",
-            "minimumBid", "opensAt", "closesAt", "round", "generation", "seq", "viewers",
+            "title",
+            "currency",
+            "state",
+            "currentBid",
+            "currentBidderId",
+            "bidCount",
+            "minimumBid",
+            "opensAt",
+            "closesAt",
+            "round",
+            "generation",
+            "seq",
+            "viewers",
             "serverTime",
         ] {
             assert!(state.get(field).is_some(), "{field}: {state}");
@@ -260,8 +271,7 @@ async fn a_late_bid_extends_and_the_close_has_one_winner_everywhere() {
 #[tokio::test]
 async fn a_reserve_stays_hidden_and_decides_the_close() {
     let world = World::start().await;
-    let reserved =
-        gavel_rules::auction::AuctionRules { reserve: Some(minor(5_000)), ..rules() };
+    let reserved = gavel_rules::auction::AuctionRules { reserve: Some(minor(5_000)), ..rules() };
     let room = world.room("reserved", reserved).await;
     let mut client = Client::connect(room.edge, Protocol::V1).await;
     let state = client.join(&room.id).await;

@@ -55,9 +55,28 @@ async fn amounts_are_read_without_a_float() {
     let world = World::start().await;
     let room = world.room("1", rules()).await;
     let both = [
-        "-5", "-0", "\"-5\"", "1e308", "1e3", "\"1e3\"", "\"NaN\"", "\"Infinity\"", "\"\"",
-        "\" 5\"", "\"5 \"", "\"0x10\"", "\"5,00\"", "\"1.2.3\"", "null", "true", "[]", "{}",
-        "18446744073709551616", "9007199254740993", "\"18446744073709551616\"", "\"٣\"",
+        "-5",
+        "-0",
+        "\"-5\"",
+        "1e308",
+        "1e3",
+        "\"1e3\"",
+        "\"NaN\"",
+        "\"Infinity\"",
+        "\"\"",
+        "\" 5\"",
+        "\"5 \"",
+        "\"0x10\"",
+        "\"5,00\"",
+        "\"1.2.3\"",
+        "null",
+        "true",
+        "[]",
+        "{}",
+        "18446744073709551616",
+        "9007199254740993",
+        "\"18446744073709551616\"",
+        "\"٣\"",
     ];
     let rows = [
         (Protocol::V1, &["1.005", "\"1.005\"", "100.5", "\".5\"", "\"5.\""][..]),
@@ -94,10 +113,9 @@ async fn the_fifth_bad_json_closes_the_socket() {
 #[tokio::test]
 async fn what_the_dialect_does_not_hold_closes_the_socket() {
     let world = World::start().await;
-    for (message, code) in [
-        (Message::text("x".repeat(16_385)), 1009),
-        (Message::binary(vec![0; 16]), 1003),
-    ] {
+    for (message, code) in
+        [(Message::text("x".repeat(16_385)), 1009), (Message::binary(vec![0; 16]), 1003)]
+    {
         let mut client = Client::connect(world.first(), Protocol::V1).await;
         client.send_raw(message).await;
         assert_eq!(client.close_code().await.0, code);
@@ -170,7 +188,8 @@ async fn a_bad_handshake_is_refused() {
     ];
     for (method, headers, expected) in rows {
         let mut stream = TcpStream::connect(world.first()).await.unwrap();
-        let head = format!("{method} /ws HTTP/1.1\r\nHost: t\r\nConnection: close\r\n{headers}\r\n");
+        let head =
+            format!("{method} /ws HTTP/1.1\r\nHost: t\r\nConnection: close\r\n{headers}\r\n");
         // The node may cut before it has read all.
         drop(stream.write_all(head.as_bytes()).await);
         let mut answer = [0; 12];

@@ -2,6 +2,7 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     reason = "clippy knows tests by their attribute and not by their directory"
 )]
 
