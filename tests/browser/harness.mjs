@@ -41,7 +41,7 @@ async function firstJsonLine(child, keep, exited, lines) {
   const line = new Promise((resolve) => {
     createInterface({ input: child.stdout }).on('line', (text) => {
       keep(text);
-      if (text.startsWith('{"nodes"')) resolve(JSON.parse(text));
+      if (text.startsWith('{')) resolve(JSON.parse(text));
     });
   });
   const failed = Promise.race([exited, deadline]).then((why) => {

@@ -25,10 +25,10 @@ async fn a_bid_on_either_node_is_seen_on_both() {
     let seq = at_edge.join(&room.id).await["seq"].as_u64().unwrap();
     assert_eq!(start["seq"], seq);
 
-    let first = at_owner.accepted(&room.id, 100, "b1").await;
+    let first = at_owner.accepted(&room.id, 150, "b1").await;
     assert_eq!(first["durability"], "memory");
-    assert_eq!(first["amount"], 100);
-    assert_eq!(first["minimumBid"], 200);
+    assert_eq!(first["amount"], 150);
+    assert_eq!(first["minimumBid"], 250);
     assert_eq!(first["seq"], seq + 1);
     let second = at_edge.accepted(&room.id, 250, "b2").await;
     assert_eq!(second["seq"], seq + 2);
@@ -36,7 +36,7 @@ async fn a_bid_on_either_node_is_seen_on_both() {
 
     let users = [at_owner.user().to_owned(), at_edge.user().to_owned()];
     for client in [&mut at_owner, &mut at_edge] {
-        for (n, (user, amount)) in (1..).zip(users.iter().zip([100, 250])) {
+        for (n, (user, amount)) in (1..).zip(users.iter().zip([150, 250])) {
             let update = client.update(seq + n).await;
             assert_eq!(update["currentBid"], amount);
             assert_eq!(update["currentBidderId"], **user);
@@ -65,14 +65,14 @@ async fn seq_has_no_gap_on_any_node() {
     let mut last = 0;
     for n in 1..=100_u64 {
         let bidder = bidders.get_mut(usize::from(n % 2 == 0)).unwrap();
-        let ack = bidder.accepted(&room.id, n * 100, &format!("b{n}")).await;
+        let ack = bidder.accepted(&room.id, n * 100 + 50, &format!("b{n}")).await;
         last = ack["seq"].as_u64().unwrap();
     }
     for watcher in &mut watchers {
         for seq in last - 99..=last {
             let update = watcher.expect("update", |m| m["type"] == "auctionUpdate").await;
             assert_eq!(update["seq"], seq);
-            assert_eq!(update["currentBid"], (seq + 100 - last) * 100);
+            assert_eq!(update["currentBid"], (seq + 100 - last) * 100 + 50);
         }
     }
     world.stop().await;

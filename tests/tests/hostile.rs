@@ -92,6 +92,7 @@ async fn amounts_are_read_without_a_float() {
     let mut client = Client::connect(room.edge, Protocol::V1).await;
     let bid = r#"{"type":"bid","auctionId":"1","amount":NaN}"#;
     assert_eq!(client.error_of(Message::text(bid)).await, "bad_json");
+    client.join("1").await;
     assert_eq!(client.rejected("1", 0, "zero").await, "invalid_amount");
     let view = world.inspect("1").await.unwrap().view.unwrap();
     assert_eq!(view.bid_count, 0);

@@ -16,7 +16,7 @@ async fn the_sixth_guest_of_an_address_is_turned_away_until_one_leaves() {
     let close = sixth.close_code().await;
     assert_eq!(close, (1008, "Connection limit exceeded".to_owned()));
     // Users with a token may share an address.
-    let signed_in = Client::with_token(node, Protocol::Seed, &token::bidder("ada")).await;
+    let signed_in = Client::with_token(node, Protocol::V1, &token::bidder("ada")).await;
     signed_in.close().await;
 
     sockets.pop().unwrap().close().await;
@@ -69,6 +69,21 @@ async fn a_user_bids_five_times_a_minute_over_all_nodes() {
         let answer = client.bid(&room.id, amount, "more").await;
         let limited = answer["reason"] == "rate_limited";
         assert_eq!(limited, amount == 400, "{answer}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_retry_of_an_accepted_bid_is_not_limited() {
+    let world = World::start().await;
+    let room = world.room("chair", rules()).await;
+    world.limits(|limits| limits.bids_per_user_max = 1).await;
+    for (node, amount) in [(room.owner, 150), (room.edge, 250)] {
+        let mut client = Client::connect(node, Protocol::V1).await;
+        client.join(&room.id).await;
+        let ack = client.bid_received(&room.id, amount, "b").await.text;
+        assert_eq!(client.bid_received(&room.id, amount, "b").await.text, ack);
+        assert_eq!(client.rejected(&room.id, 900, "other").await, "rate_limited");
     }
     world.stop().await;
 }

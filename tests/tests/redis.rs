@@ -23,14 +23,14 @@ async fn bids_travel_across_two_nodes() {
     let mut at_edge = Client::with_token(room.edge, Protocol::V1, &token).await;
     at_owner.join(&room.id).await;
     at_edge.join(&room.id).await;
-    let ack = at_edge.bid_received(&room.id, 100, "b1").await;
+    let ack = at_edge.bid_received(&room.id, 150, "b1").await;
     assert_eq!(ack.json["durability"], "primary", "{}", ack.text);
     let seq = ack.json["seq"].as_u64().unwrap();
     for client in [&mut at_owner, &mut at_edge] {
-        assert_eq!(client.update(seq).await["currentBid"], 100);
+        assert_eq!(client.update(seq).await["currentBid"], 150);
     }
     let mut again = Client::with_token(room.owner, Protocol::V1, &token).await;
-    assert_eq!(again.bid_received(&room.id, 100, "b1").await.text, ack.text);
+    assert_eq!(again.bid_received(&room.id, 150, "b1").await.text, ack.text);
     // The limit of bids is counted in Redis, too.
     world.limits(|limits| limits.bids_per_user_max = 2).await;
     let mut reasons = Vec::new();
