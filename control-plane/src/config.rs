@@ -1,7 +1,8 @@
-//! The settings of a control plane.
+//! The settings of a control plane. What may change live are its documents,
+//! see [`crate::limits`] and [`crate::flags`].
 
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
+use std::{fmt, net::SocketAddr};
 
 /// Everything a control plane must know at start.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,9 +14,9 @@ pub struct Config {
     pub grpc: GrpcConfig,
     /// Where the cluster's state is stored.
     pub redis: RedisConfig,
-    /// Who may administer.
+    /// Who may operate the cluster.
     pub admin: AdminConfig,
-    /// The terms of membership.
+    /// How long silence is borne.
     pub cluster: ClusterConfig,
 }
 
@@ -36,28 +37,29 @@ pub struct GrpcConfig {
 }
 
 /// Where the cluster's state is stored.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RedisConfig {
     /// URL of Redis or Valkey; empty keeps the state in this process alone.
     pub url: String,
 }
 
-/// Who may administer.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Who may operate the cluster.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdminConfig {
-    /// Bearer token; empty lets calls from this machine pass, and no others.
+    /// Bearer token; empty answers peers on the loopback interface alone.
     pub token: String,
 }
 
-/// The terms of membership.
+/// How long silence is borne.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClusterConfig {
-    /// A node silent for so long loses its rooms, in ms; 200 to 60000.
+    /// How long a silent node keeps its rooms, in ms; 200 to 60000.
     pub lease_ms: u64,
-    /// How often nodes send a heartbeat, in ms; 50 to half of the lease.
+    /// Time between two heartbeats of a node, in ms; 50 to 20000 and less than
+    /// half of `lease_ms`, so that one lost heartbeat costs nothing.
     pub heartbeat_ms: u64,
 }
 
@@ -81,7 +83,14 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         let ClusterConfig { lease_ms, heartbeat_ms } = self.cluster;
         within("cluster.lease_ms", lease_ms, 200, 60_000)?;
-        within("cluster.heartbeat_ms", heartbeat_ms, 50, lease_ms / 2)
+        within("cluster.heartbeat_ms", heartbeat_ms, 50, 20_000)?;
+        if heartbeat_ms >= lease_ms / 2 {
+            let message = format!(
+                "{heartbeat_ms} is not less than half of cluster.lease_ms, which is {lease_ms}"
+            );
+            return Err(ConfigError { key: "cluster.heartbeat_ms", message });
+        }
+        Ok(())
     }
 }
 
@@ -107,5 +116,67 @@ impl Default for GrpcConfig {
 impl Default for ClusterConfig {
     fn default() -> Self {
         Self { lease_ms: 3_000, heartbeat_ms: 1_000 }
+    }
+}
+
+// Both may hold a secret, which must not reach a log.
+impl fmt::Debug for RedisConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisConfig").field("set", &!self.url.is_empty()).finish()
+    }
+}
+
+impl fmt::Debug for AdminConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdminConfig").field("set", &!self.token.is_empty()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(lease_ms: u64, heartbeat_ms: u64) -> Config {
+        Config { cluster: ClusterConfig { lease_ms, heartbeat_ms }, ..Config::default() }
+    }
+
+    #[test]
+    fn defaults_are_within_their_bounds() {
+        assert_eq!(Config::default().check(), Ok(()));
+        assert_eq!(Config::default().grpc.listen.port(), 7001);
+        assert_eq!(Config::default().http.listen.port(), 7000);
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_refused_by_its_name() {
+        for (lease, heartbeat, key) in [
+            (199, 50, "cluster.lease_ms"),
+            (60_001, 50, "cluster.lease_ms"),
+            (3_000, 49, "cluster.heartbeat_ms"),
+            (60_000, 20_001, "cluster.heartbeat_ms"),
+            (3_000, 1_500, "cluster.heartbeat_ms"),
+        ] {
+            assert_eq!(with(lease, heartbeat).check().unwrap_err().key, key, "{lease} {heartbeat}");
+        }
+        for (lease, heartbeat) in [(200, 50), (60_000, 20_000), (3_000, 1_499)] {
+            assert_eq!(with(lease, heartbeat).check(), Ok(()), "{lease} {heartbeat}");
+        }
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_and_missing_ones_take_their_default() {
+        let part: Config = serde_json::from_str(r#"{"cluster": {"lease_ms": 5000}}"#).unwrap();
+        assert_eq!(part, with(5_000, 1_000));
+        for unknown in [r#"{"clusters": {}}"#, r#"{"cluster": {"lease": 1}}"#] {
+            assert!(serde_json::from_str::<Config>(unknown).is_err(), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn secrets_do_not_show() {
+        let mut config = Config::default();
+        "hush".clone_into(&mut config.admin.token);
+        "redis://:hush@127.0.0.1".clone_into(&mut config.redis.url);
+        assert!(!format!("{config:?}").contains("hush"));
     }
 }

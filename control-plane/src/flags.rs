@@ -1,14 +1,29 @@
-//! The flags document.
+//! The flags document: what it is before an operator writes one, and what is
+//! refused before it is stored.
 
 use gavel_flags::Flags;
 
-/// What is in force before an operator says otherwise.
-pub const DEFAULT_DOCUMENT: &str = include_str!("flags/default.json");
+/// The document of a new cluster: everything the seed asks for is on.
+pub const DEFAULT_DOCUMENT: &str = r#"{
+  "flags": {
+    "batching": {
+      "state": "ENABLED",
+      "variants": { "on": true, "off": false },
+      "defaultVariant": "on"
+    },
+    "changed-fields": {
+      "state": "ENABLED",
+      "variants": { "on": true, "off": false },
+      "defaultVariant": "on"
+    }
+  }
+}
+"#;
 
-/// Refuses a document that the nodes would refuse.
+/// Refuses a document that nodes would refuse.
 ///
 /// # Errors
-/// The path of the fault and what it is.
+/// The path of the first fault and what is wrong there.
 pub fn check(document: &str) -> Result<(), String> {
     Flags::parse(document).map(drop).map_err(|error| error.to_string())
 }
@@ -16,11 +31,24 @@ pub fn check(document: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gavel_flags::Context;
 
     #[test]
-    fn the_default_document_is_good_and_a_bad_one_is_named() {
+    fn the_default_document_switches_everything_on() {
+        let flags = Flags::parse(DEFAULT_DOCUMENT).unwrap();
+        let keys: Vec<_> = flags.keys().collect();
+        assert_eq!(keys, ["batching", "changed-fields"]);
+        for key in keys {
+            assert!(flags.bool_value(key, &Context::new("anybody"), false), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_fault_is_told_with_its_path() {
         assert_eq!(check(DEFAULT_DOCUMENT), Ok(()));
-        let bad = DEFAULT_DOCUMENT.replacen("ENABLED", "MAYBE", 1);
-        assert!(check(&bad).expect_err("a bad state").contains("state"));
+        let wrong = DEFAULT_DOCUMENT.replacen("ENABLED", "PERHAPS", 1);
+        let error = check(&wrong).unwrap_err();
+        assert!(error.starts_with("$.flags.batching.state: "), "{error}");
+        assert!(check("{").is_err());
     }
 }

@@ -1,222 +1,243 @@
-//! The metrics of all nodes as one: pure sums of what they report.
+//! The metrics of all nodes as one: what each node reported last, and what
+//! runs of nodes that ended left behind.
 //!
-//! Reports are cumulative, so a lost or repeated one does no harm. What an
-//! ended run of a node had counted is kept: totals never fall.
+//! ```text
+//!   counters, histograms = sum(last report of every node) + left behind     never fall
+//!   gauges               = sum(last report of nodes heard of within max_age)
+//! ```
+//!
+//! Reports are cumulative, so a lost or repeated one does no harm.
+
+mod histogram;
+mod series;
+#[cfg(test)]
+mod tests;
 
 use gavel_proto::{
     admin::v1::{Percentiles, Sample},
-    telemetry::v1::{Histogram, StreamReportsRequest},
+    telemetry::v1::StreamReportsRequest,
 };
-use gavel_rules::time::{Millis, Timestamp};
+use gavel_rules::{
+    id::{Incarnation, NodeId},
+    time::{Millis, Timestamp},
+};
 use std::collections::BTreeMap;
 
-/// Nodes that are kept; a report of one more is dropped.
-const NODES_MAX: usize = 1_000;
-/// Metrics that one node may report of each kind.
-const METRICS_MAX: usize = 2_000;
-/// Bytes of a metric's name.
-const NAME_BYTES_MAX: usize = 200;
+pub(crate) use self::histogram::Merged;
 
-/// What nodes have reported.
+/// Nodes that are kept; the reports of further ones are not taken.
+const NODES_MAX: usize = 1_000;
+/// Names that are kept of one node; further ones are not taken.
+const NAMES_PER_NODE_MAX: usize = 2_000;
+/// Names that ended runs may leave behind.
+const NAMES_LEFT_MAX: usize = 10_000;
+/// After this silence a node may have to make room for another.
+const SILENCE: Millis = Millis::new(60_000);
+
+/// The metrics of the cluster.
 #[derive(Debug, Default)]
 pub(crate) struct Rollup {
-    nodes: BTreeMap<String, Latest>,
-    /// Counters of runs that have ended.
-    ended: BTreeMap<String, u64>,
+    nodes: BTreeMap<NodeId, Reported>,
+    left: Totals,
 }
 
+/// What one run of a node reported.
 #[derive(Debug)]
-struct Latest {
-    incarnation: u64,
-    at: Timestamp,
-    counters: BTreeMap<String, u64>,
+struct Reported {
+    incarnation: Incarnation,
+    /// When it was last heard of; none after it left.
+    heard_at: Option<Timestamp>,
+    totals: Totals,
     gauges: BTreeMap<String, i64>,
-    histograms: BTreeMap<String, Histogram>,
+}
+
+/// Values that only rise.
+#[derive(Debug, Default)]
+struct Totals {
+    counters: BTreeMap<String, u64>,
+    histograms: BTreeMap<String, Merged>,
 }
 
 // === impl Rollup ===
 
 impl Rollup {
-    /// Takes a node's report, which came at `now`.
+    /// Takes a report. What is not a node's report, or comes from a run that
+    /// has been followed by another, is left out; so are names that are no
+    /// Prometheus names.
     pub(crate) fn report(&mut self, report: StreamReportsRequest, now: Timestamp) {
-        let known = self.nodes.get(&report.node_id);
-        let old_run = known.is_some_and(|latest| latest.incarnation > report.incarnation);
-        if old_run || (known.is_none() && self.nodes.len() >= NODES_MAX) {
+        let Ok(node) = report.node_id.parse::<NodeId>() else { return };
+        let incarnation = Incarnation::new(report.incarnation);
+        let known = self.nodes.get(&node).map(|known| known.incarnation);
+        if known.is_some_and(|known| known > incarnation) {
             return;
         }
-        let new_run = known.is_some_and(|latest| latest.incarnation < report.incarnation);
-        if new_run && let Some(ended) = self.nodes.remove(&report.node_id) {
-            for (name, value) in ended.counters {
-                *self.ended.entry(name).or_default() += value;
-            }
+        if known.is_some_and(|known| known < incarnation) {
+            self.end(&node);
         }
-        let counters = report.counters.into_iter().map(|one| (one.name, one.value));
-        let gauges = report.gauges.into_iter().map(|one| (one.name, one.value));
-        let histograms = report.histograms.into_iter().map(|one| (one.name.clone(), one));
-        let latest = Latest {
-            incarnation: report.incarnation,
-            at: now,
-            counters: bounded(counters),
-            gauges: bounded(gauges),
-            histograms: bounded(histograms.filter(|(_, one)| is_sound(one))),
-        };
-        self.nodes.insert(report.node_id, latest);
+        if !self.nodes.contains_key(&node) && !self.make_room(now) {
+            return;
+        }
+        self.nodes.entry(node).or_insert_with(|| Reported::new(incarnation)).take(report, now);
     }
 
-    /// Sums of counters and gauges by name. A node that has not reported for
-    /// `age_max` no longer counts in the gauges.
-    pub(crate) fn samples(&self, now: Timestamp, age_max: Millis) -> Vec<Sample> {
-        let clamp = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        let mut sums: BTreeMap<&str, i64> =
-            self.ended.iter().map(|(name, value)| (name.as_str(), clamp(*value))).collect();
-        for latest in self.nodes.values() {
-            for (name, value) in &latest.counters {
-                let sum = sums.entry(name).or_default();
-                *sum = sum.saturating_add(clamp(*value));
-            }
-            if now.since(latest.at) > age_max {
-                continue;
-            }
-            for (name, value) in &latest.gauges {
-                let sum = sums.entry(name).or_default();
-                *sum = sum.saturating_add(*value);
-            }
+    /// A node left: its gauges count no longer. Its counters still do, and go
+    /// on if the same run comes back.
+    pub(crate) fn forget(&mut self, node: &NodeId) {
+        if let Some(reported) = self.nodes.get_mut(node) {
+            reported.heard_at = None;
+            reported.gauges.clear();
         }
-        let sample = |(name, value): (&str, i64)| Sample { name: name.to_owned(), value };
-        sums.into_iter().map(sample).collect()
     }
 
-    /// Percentiles of the merged histograms. Bounds are the same on every
-    /// node, so the merge is exact; a percentile is the bound of its bucket.
+    /// Counters and gauges of the cluster, by name.
+    pub(crate) fn samples(&self, now: Timestamp, max_age: Millis) -> Vec<Sample> {
+        let counters = self.counters().into_iter();
+        let counters = counters.map(|(name, sum)| (name, i64::try_from(sum).unwrap_or(i64::MAX)));
+        let mut samples: Vec<_> = counters
+            .chain(self.gauges(now, max_age))
+            .map(|(name, value)| Sample { name: name.to_owned(), value })
+            .collect();
+        samples.sort_by(|a, b| a.name.cmp(&b.name));
+        samples
+    }
+
+    /// Percentiles of each histogram of the cluster, by name.
     pub(crate) fn percentiles(&self) -> Vec<Percentiles> {
-        let mut merged: BTreeMap<&str, Histogram> = BTreeMap::new();
-        for (name, one) in self.nodes.values().flat_map(|latest| &latest.histograms) {
-            match merged.get_mut(name.as_str()) {
-                None => {
-                    merged.insert(name, one.clone());
-                }
-                Some(sum) if sum.bounds == one.bounds => {
-                    for (sum, count) in sum.counts.iter_mut().zip(&one.counts) {
-                        *sum = sum.saturating_add(*count);
-                    }
-                }
-                // A release with other bounds cannot be added to this one.
-                Some(_) => {}
+        let histograms = self.histograms().into_iter();
+        histograms.map(|(name, merged)| merged.percentiles(name)).collect()
+    }
+
+    /// Nodes heard of within `max_age`.
+    pub(crate) fn nodes(&self, now: Timestamp, max_age: Millis) -> u32 {
+        let live = self.nodes.values().filter(|node| node.is_live(now, max_age)).count();
+        u32::try_from(live).unwrap_or(u32::MAX)
+    }
+
+    /// Each counter's sum.
+    pub(crate) fn counters(&self) -> BTreeMap<&str, u64> {
+        let mut sums = BTreeMap::<&str, u64>::new();
+        for (name, value) in self.totals().flat_map(|totals| &totals.counters) {
+            let sum = sums.entry(name).or_default();
+            *sum = sum.saturating_add(*value);
+        }
+        sums
+    }
+
+    /// Each gauge's sum over live nodes.
+    pub(crate) fn gauges(&self, now: Timestamp, max_age: Millis) -> BTreeMap<&str, i64> {
+        let mut sums = BTreeMap::<&str, i64>::new();
+        let live = self.nodes.values().filter(|node| node.is_live(now, max_age));
+        for (name, value) in live.flat_map(|node| &node.gauges) {
+            let sum = sums.entry(name).or_default();
+            *sum = sum.saturating_add(*value);
+        }
+        sums
+    }
+
+    /// Each histogram merged. Bounds that differ, which they must not, cannot
+    /// be merged: those of nodes come before those left behind.
+    pub(crate) fn histograms(&self) -> BTreeMap<&str, Merged> {
+        let mut sums = BTreeMap::<&str, Merged>::new();
+        for (name, part) in self.totals().flat_map(|totals| &totals.histograms) {
+            match sums.get_mut(name.as_str()) {
+                Some(sum) => sum.add(part),
+                None => drop(sums.insert(name, part.clone())),
             }
         }
-        let percentiles = |(name, one): (&str, Histogram)| Percentiles {
-            name: name.to_owned(),
-            count: one.counts.iter().sum(),
-            p50: quantile(&one, 50),
-            p90: quantile(&one, 90),
-            p99: quantile(&one, 99),
-        };
-        merged.into_iter().map(percentiles).collect()
+        sums
     }
 
-    /// Nodes that have reported within `age_max`.
-    pub(crate) fn nodes(&self, now: Timestamp, age_max: Millis) -> u32 {
-        let live = self.nodes.values().filter(|latest| now.since(latest.at) <= age_max);
-        u32::try_from(live.count()).unwrap_or(u32::MAX)
+    fn totals(&self) -> impl Iterator<Item = &Totals> {
+        self.nodes.values().map(|node| &node.totals).chain([&self.left])
+    }
+
+    /// Whether one more node fits, if need be in the place of the one that has
+    /// been silent for longest.
+    fn make_room(&mut self, now: Timestamp) -> bool {
+        if self.nodes.len() < NODES_MAX {
+            return true;
+        }
+        let silent = self
+            .nodes
+            .iter()
+            .filter(|(_, node)| !node.is_live(now, SILENCE))
+            .min_by_key(|(_, node)| node.heard_at)
+            .map(|(id, _)| id.clone());
+        silent.is_some_and(|node| {
+            self.end(&node);
+            true
+        })
+    }
+
+    /// Adds what a run reported to what is left behind.
+    fn end(&mut self, node: &NodeId) {
+        let Some(ended) = self.nodes.remove(node) else { return };
+        for (name, value) in ended.totals.counters {
+            if let Some(sum) = self.left.counters.get_mut(&name) {
+                *sum = sum.saturating_add(value);
+            } else if self.left.len() < NAMES_LEFT_MAX {
+                self.left.counters.insert(name, value);
+            }
+        }
+        for (name, part) in ended.totals.histograms {
+            if let Some(sum) = self.left.histograms.get_mut(&name) {
+                sum.add(&part);
+            } else if self.left.len() < NAMES_LEFT_MAX {
+                self.left.histograms.insert(name, part);
+            }
+        }
     }
 }
 
-fn bounded<T>(all: impl Iterator<Item = (String, T)>) -> BTreeMap<String, T> {
-    all.filter(|(name, _)| name.len() <= NAME_BYTES_MAX).take(METRICS_MAX).collect()
-}
+// === impl Reported ===
 
-/// One count for each bound and one beyond the last.
-fn is_sound(histogram: &Histogram) -> bool {
-    histogram.counts.len() == histogram.bounds.len() + 1 && !histogram.bounds.is_empty()
-}
-
-/// The bound of the bucket that holds this percentile; the last bound where
-/// it lies beyond, zero without observations.
-fn quantile(histogram: &Histogram, percent: u64) -> f64 {
-    let count: u64 = histogram.counts.iter().sum();
-    let rank = count.saturating_mul(percent).div_ceil(100);
-    let mut seen = 0;
-    let within = histogram.counts.iter().zip(&histogram.bounds).find(|(count, _)| {
-        seen += **count;
-        seen >= rank
-    });
-    match (count, within) {
-        (0, _) => 0.0,
-        (_, Some((_, bound))) => *bound,
-        (_, None) => histogram.bounds.last().copied().unwrap_or(0.0),
+impl Reported {
+    fn new(incarnation: Incarnation) -> Self {
+        let (totals, gauges) = (Totals::default(), BTreeMap::new());
+        Self { incarnation, heard_at: None, totals, gauges }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use gavel_proto::telemetry::v1::{Counter, Gauge};
+    fn is_live(&self, now: Timestamp, max_age: Millis) -> bool {
+        self.heard_at.is_some_and(|heard_at| now.since(heard_at) <= max_age)
+    }
 
-    const AGE_MAX: Millis = Millis::new(3_000);
-
-    fn report(node: &str, incarnation: u64, value: u64) -> StreamReportsRequest {
-        StreamReportsRequest {
-            node_id: node.to_owned(),
-            incarnation,
-            at: 0,
-            counters: vec![Counter { name: "gavel_bids".to_owned(), value }],
-            gauges: vec![Gauge { name: "gavel_sockets".to_owned(), value: 10 }],
-            histograms: vec![Histogram {
-                name: "gavel_ack".to_owned(),
-                bounds: vec![0.1, 0.5, 1.0],
-                counts: vec![value, 1, 0, 0],
-                sum: 1.0,
-            }],
+    fn take(&mut self, report: StreamReportsRequest, now: Timestamp) {
+        self.heard_at = Some(now);
+        self.gauges.clear();
+        for counter in report.counters {
+            if let Some(held) = self.totals.counters.get_mut(&counter.name) {
+                // Reports may overtake each other.
+                *held = counter.value.max(*held);
+            } else if self.takes(&counter.name, series::is_series) {
+                self.totals.counters.insert(counter.name, counter.value);
+            }
+        }
+        for histogram in report.histograms {
+            let name = histogram.name.clone();
+            let Some(merged) = Merged::new(histogram) else { continue };
+            if let Some(held) = self.totals.histograms.get_mut(&name) {
+                held.follow(merged);
+            } else if self.takes(&name, series::is_family) {
+                self.totals.histograms.insert(name, merged);
+            }
+        }
+        for gauge in report.gauges {
+            if self.takes(&gauge.name, series::is_series) {
+                self.gauges.insert(gauge.name, gauge.value);
+            }
         }
     }
 
-    fn value(rollup: &Rollup, name: &str, now: u64) -> i64 {
-        let samples = rollup.samples(Timestamp::new(now), AGE_MAX);
-        samples.iter().find(|sample| sample.name == name).map_or(0, |sample| sample.value)
+    /// Whether a name that is not held yet is one and fits.
+    fn takes(&self, name: &str, is_name: fn(&str) -> bool) -> bool {
+        self.totals.len() + self.gauges.len() < NAMES_PER_NODE_MAX && is_name(name)
     }
+}
 
-    #[test]
-    fn totals_never_fall_and_repeats_do_no_harm() {
-        let mut rollup = Rollup::default();
-        for (node, run, count, expected) in
-            [("a", 1, 5, 5), ("a", 1, 5, 5), ("b", 1, 2, 7), ("a", 2, 1, 8), ("a", 1, 99, 8)]
-        {
-            rollup.report(report(node, run, count), Timestamp::new(0));
-            assert_eq!(value(&rollup, "gavel_bids", 0), expected);
-        }
-        assert_eq!(value(&rollup, "gavel_sockets", 0), 20);
-        assert_eq!(value(&rollup, "gavel_sockets", 3_001), 0, "silent nodes hold no sockets");
-        assert_eq!(value(&rollup, "gavel_bids", 3_001), 8);
-        assert_eq!(rollup.nodes(Timestamp::new(3_000), AGE_MAX), 2);
-    }
+// === impl Totals ===
 
-    #[test]
-    fn percentiles_are_those_of_all_nodes_together() {
-        let mut rollup = Rollup::default();
-        rollup.report(report("a", 1, 98), Timestamp::new(0));
-        let slow = Histogram {
-            name: "gavel_ack".to_owned(),
-            bounds: vec![0.1, 0.5, 1.0],
-            counts: vec![0, 0, 0, 1],
-            sum: 9.0,
-        };
-        let slow = StreamReportsRequest { histograms: vec![slow], ..report("b", 1, 0) };
-        rollup.report(slow, Timestamp::new(0));
-        let all = rollup.percentiles();
-        let [one] = all.as_slice() else { panic!("{all:?}") };
-        assert_eq!((one.count, one.p50, one.p99), (100, 0.1, 0.5));
-    }
-
-    #[test]
-    fn what_a_node_may_report_is_bounded() {
-        let mut rollup = Rollup::default();
-        for n in 0..2_000 {
-            rollup.report(report(&format!("n{n}"), 1, 1), Timestamp::new(0));
-        }
-        assert_eq!(rollup.nodes.len(), NODES_MAX);
-        let long = Counter { name: "x".repeat(201), value: 1 };
-        let report = StreamReportsRequest { counters: vec![long], ..report("n1", 1, 1) };
-        rollup.report(report, Timestamp::new(0));
-        assert!(rollup.nodes.get("n1").expect("n1").counters.is_empty());
+impl Totals {
+    fn len(&self) -> usize {
+        self.counters.len() + self.histograms.len()
     }
 }

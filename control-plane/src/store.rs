@@ -1,4 +1,13 @@
-//! Where the state of the cluster is kept: rooms, who owns them, documents.
+//! Where the state of the cluster is kept: rooms, who owns them, and the
+//! documents.
+//!
+//! ```text
+//!   driver --assign(room, expected epoch, owner, epoch)--> ClusterStore --Done | Conflict | UnknownRoom-->
+//! ```
+//!
+//! Every change compares what it was decided from, so that of two control
+//! planes the one that knew less is told. Both engines pass the suite in
+//! `conformance`.
 
 #[cfg(test)]
 mod conformance;
@@ -13,19 +22,22 @@ use gavel_rules::{
 };
 use std::{fmt::Debug, sync::Arc};
 
-pub use memory::MemoryStore;
-pub use redis::RedisStore;
+pub use self::{memory::MemoryStore, redis::RedisStore};
 
-/// Rooms, their owners, and the documents.
+/// Rooms, their owners and the documents. Every call may be repeated.
 #[async_trait]
 pub trait ClusterStore: Debug + Send + Sync + 'static {
-    /// Keeps a new room, without an owner; false if there is one of that id.
+    /// Keeps a room that has no owner yet; false if there is one of that id,
+    /// which then stays as it is.
     async fn create_room(&self, room: &RoomId, rules: &AuctionRules) -> Result<bool, StoreError>;
 
-    /// Every room.
+    /// Every room, by id.
     async fn rooms(&self) -> Result<Vec<StoredRoom>, StoreError>;
 
-    /// Keeps who owns a room, if its epoch is still `expected`.
+    /// Gives a room to an owner under a new epoch, if the stored epoch is
+    /// still `expected`. Done as well if exactly this is stored already, since
+    /// the answer to an earlier try may have been lost. An epoch that is not
+    /// later than the stored one is a conflict.
     async fn assign(
         &self,
         room: &RoomId,
@@ -34,11 +46,11 @@ pub trait ClusterStore: Debug + Send + Sync + 'static {
         epoch: Epoch,
     ) -> Result<Assigned, StoreError>;
 
-    /// A document; none if it was never put.
+    /// The newest version of a document; none if it was never put.
     async fn document(&self, name: DocumentName) -> Result<Option<Document>, StoreError>;
 
-    /// Keeps a document under the next version, if the version is still
-    /// `expected`; without `expected`, whatever is there.
+    /// Replaces a document, if its version is still `expected`; none replaces
+    /// whatever is there. The version of one that was never put is zero.
     async fn put_document(
         &self,
         name: DocumentName,
@@ -46,27 +58,27 @@ pub trait ClusterStore: Debug + Send + Sync + 'static {
         body: &str,
     ) -> Result<Put, StoreError>;
 
-    /// Whether the store answers.
+    /// Asks whether the store answers.
     async fn ping(&self) -> Result<(), StoreError>;
 }
 
 /// A room as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredRoom {
-    /// Which.
+    /// Its id.
     pub room: RoomId,
     /// How its auction runs.
     pub rules: AuctionRules,
     /// Who owns it.
     pub owner: Option<NodeId>,
-    /// Counts owners; zero before the first.
+    /// Under which epoch; zero before the first owner.
     pub epoch: Epoch,
 }
 
-/// The outcome of [`ClusterStore::assign`].
+/// The outcome of an assignment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Assigned {
-    /// It is kept.
+    /// It is stored.
     Done,
     /// The room has another epoch.
     Conflict {
@@ -77,48 +89,60 @@ pub enum Assigned {
     UnknownRoom,
 }
 
-/// The two documents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Which document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DocumentName {
-    /// Limits, as JSON.
+    /// See [`crate::limits`].
     Limits,
-    /// Flags, as a flagd document.
+    /// See [`crate::flags`].
     Flags,
 }
 
 /// A document as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
-    /// Counts its changes, from 1.
+    /// Rises by one with each change.
     pub version: Version,
-    /// Its text.
+    /// The document itself.
     pub body: String,
 }
 
-/// The outcome of [`ClusterStore::put_document`].
+/// The outcome of replacing a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Put {
-    /// It is kept under this version.
+    /// It is stored under this version.
     Done(Version),
-    /// This version is there instead of the expected one.
+    /// It has this version, not the expected one.
     Conflict(Version),
 }
 
-/// The store gave no answer, or none that makes sense.
+/// Why the store gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// It may answer later; whether a change was made is not known.
-    #[error("the store is unavailable")]
+    /// It cannot be reached now. What was asked for may have happened.
+    #[error("the store does not answer")]
     Unavailable,
-    /// What is stored makes no sense, or the address is none.
+    /// What it holds, or its address, cannot be understood.
     #[error("the store cannot be used: {0}")]
     Corrupt(String),
+}
+
+/// A store in the Redis of this URL, or in memory without one. Connects on
+/// first use.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] if the URL is none.
+pub fn open(redis_url: Option<&str>) -> Result<Arc<dyn ClusterStore>, StoreError> {
+    Ok(match redis_url {
+        Some(url) => Arc::new(RedisStore::open(url)?),
+        None => Arc::new(MemoryStore::new()),
+    })
 }
 
 // === impl DocumentName ===
 
 impl DocumentName {
-    /// The name in the store.
+    /// The word for it in keys and on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -126,16 +150,4 @@ impl DocumentName {
             Self::Flags => "flags",
         }
     }
-}
-
-/// Opens the store at a URL, or one in this process without.
-///
-/// # Errors
-/// [`StoreError::Corrupt`] if the URL is none. A server that is away is no
-/// error here: the first call tells.
-pub fn open(redis_url: Option<&str>) -> Result<Arc<dyn ClusterStore>, StoreError> {
-    Ok(match redis_url {
-        Some(url) => Arc::new(RedisStore::open(url)?),
-        None => Arc::new(MemoryStore::new()),
-    })
 }

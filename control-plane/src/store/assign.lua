@@ -1,12 +1,19 @@
--- Keeps who owns a room, if its epoch is still the expected one.
--- KEYS: rules, owners. ARGV: room, expected epoch, epoch, owner.
+-- Gives a room to an owner under a new epoch.
+--
+-- KEYS: rooms, owners        ARGV: room, expected epoch, owner or '', epoch
+-- Replies {word, epoch}, the epoch as text because Lua rounds large numbers.
+
 if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then
-  return { 'unknown', 0 }
+  return {'unknown', '0'}
 end
-local held = redis.call('HGET', KEYS[2], ARGV[1])
-local epoch = held and string.match(held, '^%d+') or '0'
-if epoch ~= ARGV[2] then
-  return { 'conflict', tonumber(epoch) }
+local wanted = ARGV[4] .. ' ' .. ARGV[3]
+local stored = redis.call('HGET', KEYS[2], ARGV[1]) or '0 '
+if stored == wanted then
+  return {'done', ARGV[4]}
 end
-redis.call('HSET', KEYS[2], ARGV[1], ARGV[3] .. ' ' .. ARGV[4])
-return { 'done', 0 }
+local held = string.match(stored, '^%d+')
+if held ~= ARGV[2] or tonumber(ARGV[4]) <= tonumber(held) then
+  return {'conflict', held}
+end
+redis.call('HSET', KEYS[2], ARGV[1], wanted)
+return {'done', ARGV[4]}

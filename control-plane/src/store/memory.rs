@@ -1,4 +1,4 @@
-//! The cluster's state in this process.
+//! The engine of a single process, which forgets everything when it stops.
 
 use super::{Assigned, ClusterStore, Document, DocumentName, Put, StoreError, StoredRoom};
 use async_trait::async_trait;
@@ -8,9 +8,9 @@ use gavel_rules::{
     order::{Epoch, Version},
 };
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-/// Forgets everything with the process.
+/// A store in memory.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     state: Mutex<State>,
@@ -19,7 +19,7 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct State {
     rooms: BTreeMap<RoomId, StoredRoom>,
-    documents: HashMap<DocumentName, Document>,
+    documents: BTreeMap<DocumentName, Document>,
 }
 
 // === impl MemoryStore ===
@@ -39,8 +39,8 @@ impl ClusterStore for MemoryStore {
         if state.rooms.contains_key(room) {
             return Ok(false);
         }
-        let (rules, epoch) = (rules.clone(), Epoch::default());
-        let stored = StoredRoom { room: room.clone(), rules, owner: None, epoch };
+        let (owner, epoch) = (None, Epoch::default());
+        let stored = StoredRoom { room: room.clone(), rules: rules.clone(), owner, epoch };
         state.rooms.insert(room.clone(), stored);
         Ok(true)
     }
@@ -58,7 +58,10 @@ impl ClusterStore for MemoryStore {
     ) -> Result<Assigned, StoreError> {
         let mut state = self.state.lock();
         let Some(stored) = state.rooms.get_mut(room) else { return Ok(Assigned::UnknownRoom) };
-        if stored.epoch != expected {
+        if stored.epoch == epoch && stored.owner.as_ref() == owner {
+            return Ok(Assigned::Done);
+        }
+        if stored.epoch != expected || epoch <= stored.epoch {
             return Ok(Assigned::Conflict { epoch: stored.epoch });
         }
         stored.owner = owner.cloned();
@@ -77,8 +80,7 @@ impl ClusterStore for MemoryStore {
         body: &str,
     ) -> Result<Put, StoreError> {
         let mut state = self.state.lock();
-        let held = state.documents.get(&name).map(|document| document.version);
-        let held = held.unwrap_or_default();
+        let held = state.documents.get(&name).map_or(Version::default(), |held| held.version);
         if expected.is_some_and(|expected| expected != held) {
             return Ok(Put::Conflict(held));
         }

@@ -1,11 +1,15 @@
-//! The cluster's state in Redis.
+//! The Redis engine. All keys share a hash tag, so a Redis cluster keeps them
+//! on one of its nodes and a script may touch several.
 //!
 //! ```text
-//! gavel:cluster:{c}:rules      hash  room -> rules as JSON
-//! gavel:cluster:{c}:owners     hash  room -> "<epoch> <owner>", the owner may be empty
-//! gavel:cluster:{c}:documents  hash  <name>:version, <name>:body
+//! gavel:cluster:{c}:rooms            hash  <room> -> rules as JSON
+//! gavel:cluster:{c}:owners           hash  <room> -> "<epoch> <owner>", owner may be empty
+//! gavel:cluster:{c}:document:<name>  hash  version, body
 //! ```
 
+mod failure;
+
+use self::failure::{FailureLog, class, corrupt};
 use super::{Assigned, ClusterStore, Document, DocumentName, Put, StoreError, StoredRoom};
 use async_trait::async_trait;
 use gavel_rules::{
@@ -13,25 +17,30 @@ use gavel_rules::{
     id::{NodeId, RoomId},
     order::{Epoch, Version},
 };
-use gavel_runtime::redis::{Redis, RedisError, Script, cmd};
-use std::collections::HashMap;
+use gavel_runtime::redis::{FromRedisValue, Redis, RedisError, Script, ToRedisArgs, cmd};
+use std::collections::BTreeMap;
 
-const RULES: &str = "gavel:cluster:{c}:rules";
+const ROOMS: &str = "gavel:cluster:{c}:rooms";
 const OWNERS: &str = "gavel:cluster:{c}:owners";
-const DOCUMENTS: &str = "gavel:cluster:{c}:documents";
+
+/// Rooms read at a time. A page is some 100 KB, far from what Redis would need
+/// its whole response timeout for.
+const PAGE_ROOMS: usize = 256;
 
 /// A store in one Redis.
 #[derive(Debug)]
 pub struct RedisStore {
     redis: Redis,
     assign: Script,
-    put_document: Script,
+    page: Script,
+    put: Script,
+    failures: FailureLog,
 }
 
 // === impl RedisStore ===
 
 impl RedisStore {
-    /// A store at a URL; it connects with the first call.
+    /// A store at `url`. Connects on first use.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] if the URL is none.
@@ -39,12 +48,24 @@ impl RedisStore {
         Ok(Self {
             redis: Redis::connect(url).map_err(corrupt)?,
             assign: Script::new(include_str!("assign.lua")),
-            put_document: Script::new(include_str!("put_document.lua")),
+            page: Script::new(include_str!("page.lua")),
+            put: Script::new(include_str!("put.lua")),
+            failures: FailureLog::default(),
         })
     }
 
-    async fn hash(&self, key: &str) -> Result<HashMap<String, String>, StoreError> {
-        self.redis.cmd(cmd("HGETALL").arg(key)).await.map_err(class)
+    async fn run<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        keys: &[&str],
+        args: impl ToRedisArgs,
+    ) -> Result<T, StoreError> {
+        self.classed(self.redis.script(script).invoke(keys, args).await)
+    }
+
+    fn classed<T>(&self, outcome: Result<T, RedisError>) -> Result<T, StoreError> {
+        self.failures.note(&outcome);
+        outcome.map_err(|error| class(&error))
     }
 }
 
@@ -53,26 +74,28 @@ impl ClusterStore for RedisStore {
     async fn create_room(&self, room: &RoomId, rules: &AuctionRules) -> Result<bool, StoreError> {
         let rules = serde_json::to_string(rules).map_err(corrupt)?;
         let mut create = cmd("HSETNX");
-        create.arg(RULES).arg(room.as_ref()).arg(rules);
-        let created: u8 = self.redis.cmd(&create).await.map_err(class)?;
-        Ok(created == 1)
+        create.arg(ROOMS).arg(room.as_ref()).arg(rules);
+        self.classed(self.redis.cmd(&create).await)
     }
 
     async fn rooms(&self) -> Result<Vec<StoredRoom>, StoreError> {
-        let mut owners = self.hash(OWNERS).await?;
-        let rules = self.hash(RULES).await?;
-        let mut rooms = Vec::with_capacity(rules.len());
-        for (room, rules) in rules {
-            let (epoch, owner) = match owners.remove(&room) {
-                Some(assigned) => assignment(&assigned)?,
-                None => (Epoch::default(), None),
+        let mut rooms = BTreeMap::new();
+        let mut cursor = "0".to_owned();
+        loop {
+            let args = (&cursor, PAGE_ROOMS);
+            let flat: Vec<String> = self.run(&self.page, &[ROOMS, OWNERS], args).await?;
+            let Some((next, entries)) = flat.split_first() else {
+                return Err(corrupt("a page of rooms without a cursor"));
             };
-            let rules = serde_json::from_str(&rules).map_err(corrupt)?;
-            let room = room.parse().map_err(corrupt)?;
-            rooms.push(StoredRoom { room, rules, owner, epoch });
+            for entry in entries.chunks(3) {
+                let stored = stored_room(entry)?;
+                rooms.insert(stored.room.clone(), stored);
+            }
+            if next == "0" {
+                return Ok(rooms.into_values().collect());
+            }
+            cursor.clone_from(next);
         }
-        rooms.sort_by(|a, b| a.room.cmp(&b.room));
-        Ok(rooms)
     }
 
     async fn assign(
@@ -82,24 +105,30 @@ impl ClusterStore for RedisStore {
         owner: Option<&NodeId>,
         epoch: Epoch,
     ) -> Result<Assigned, StoreError> {
-        let owner = owner.map(AsRef::as_ref).unwrap_or_default();
-        let args = (room.as_ref(), expected.get(), epoch.get(), owner);
-        let (outcome, held): (String, u64) =
-            self.redis.script(&self.assign).invoke(&[RULES, OWNERS], args).await.map_err(class)?;
-        match outcome.as_str() {
+        let owner = owner.map_or("", AsRef::as_ref);
+        let args = (room.as_ref(), expected.get(), owner, epoch.get());
+        let (word, held): (String, String) = self.run(&self.assign, &[ROOMS, OWNERS], args).await?;
+        match word.as_str() {
             "done" => Ok(Assigned::Done),
-            "conflict" => Ok(Assigned::Conflict { epoch: Epoch::new(held) }),
-            _ => Ok(Assigned::UnknownRoom),
+            "conflict" => Ok(Assigned::Conflict { epoch: Epoch::new(number(&held)?) }),
+            "unknown" => Ok(Assigned::UnknownRoom),
+            other => Err(corrupt(format!("assign.lua says {other}"))),
         }
     }
 
     async fn document(&self, name: DocumentName) -> Result<Option<Document>, StoreError> {
-        let [version, body] = fields(name);
         let mut get = cmd("HMGET");
-        get.arg(DOCUMENTS).arg(version).arg(body);
-        let found: (Option<u64>, Option<String>) = self.redis.cmd(&get).await.map_err(class)?;
-        let (Some(version), Some(body)) = found else { return Ok(None) };
-        Ok(Some(Document { version: Version::new(version), body }))
+        get.arg(document_key(name)).arg("version").arg("body");
+        match self.classed(self.redis.cmd(&get).await)? {
+            (Some(version), Some(body)) => {
+                let version: String = version;
+                Ok(Some(Document { version: Version::new(number(&version)?), body }))
+            }
+            (None, None) => Ok(None),
+            (Some(_), None) | (None, Some(_)) => {
+                Err(corrupt(format!("half of the document {} is gone", name.as_str())))
+            }
+        }
     }
 
     async fn put_document(
@@ -108,41 +137,40 @@ impl ClusterStore for RedisStore {
         expected: Option<Version>,
         body: &str,
     ) -> Result<Put, StoreError> {
-        let [version_field, body_field] = fields(name);
-        let expected = expected.map(|version| version.to_string()).unwrap_or_default();
-        let (done, version): (u8, u64) = self
-            .redis
-            .script(&self.put_document)
-            .invoke(&[DOCUMENTS], (version_field, body_field, expected, body))
-            .await
-            .map_err(class)?;
-        let version = Version::new(version);
-        Ok(if done == 1 { Put::Done(version) } else { Put::Conflict(version) })
+        let expected = expected.map(|expected| expected.to_string()).unwrap_or_default();
+        let (word, version): (String, String) =
+            self.run(&self.put, &[&document_key(name)], (expected, body)).await?;
+        let version = Version::new(number(&version)?);
+        Ok(if word == "done" { Put::Done(version) } else { Put::Conflict(version) })
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.redis.ping().await.map_err(class)
+        self.classed(self.redis.ping().await)
     }
 }
 
-fn fields(name: DocumentName) -> [String; 2] {
-    ["version", "body"].map(|field| format!("{}:{field}", name.as_str()))
+fn document_key(name: DocumentName) -> String {
+    format!("gavel:cluster:{{c}}:document:{}", name.as_str())
 }
 
-fn assignment(stored: &str) -> Result<(Epoch, Option<NodeId>), StoreError> {
-    let (epoch, owner) = stored.split_once(' ').unwrap_or((stored, ""));
-    let owner = Some(owner).filter(|owner| !owner.is_empty());
-    let epoch = Epoch::new(epoch.parse().map_err(corrupt)?);
-    Ok((epoch, owner.map(str::parse).transpose().map_err(corrupt)?))
+/// One room as `page.lua` flattens it.
+fn stored_room(entry: &[String]) -> Result<StoredRoom, StoreError> {
+    let [room, rules, owner] = entry else {
+        return Err(corrupt("a room without rules or owner"));
+    };
+    let at_fault = |error: &dyn std::fmt::Display| corrupt(format!("room {room}: {error}"));
+    let (epoch, owner) = owner.split_once(' ').ok_or_else(|| at_fault(&"half an owner"))?;
+    Ok(StoredRoom {
+        room: room.parse().map_err(|error| at_fault(&error))?,
+        rules: serde_json::from_str(rules).map_err(|error| at_fault(&error))?,
+        owner: match owner {
+            "" => None,
+            id => Some(id.parse().map_err(|error| at_fault(&error))?),
+        },
+        epoch: Epoch::new(number(epoch)?),
+    })
 }
 
-fn corrupt(error: impl ToString) -> StoreError {
-    StoreError::Corrupt(error.to_string())
-}
-
-fn class(error: RedisError) -> StoreError {
-    match error {
-        RedisError::Unavailable(_) | RedisError::Unknown(_) => StoreError::Unavailable,
-        RedisError::Refused(text) => StoreError::Corrupt(text),
-    }
+fn number(text: &str) -> Result<u64, StoreError> {
+    text.parse().map_err(|error| corrupt(format!("{text:?}: {error}")))
 }
