@@ -2,8 +2,7 @@
 
 mod settings;
 
-use crate::{failure::Failure, files, output};
-use gavel_control_plane::ControlPlane;
+use crate::{failure::Failure, files};
 use gavel_runtime::{shutdown::Shutdown, telemetry};
 pub(crate) use settings::{ConfigVerb, ControlPlaneArgs, DataPlaneArgs, config};
 
@@ -11,24 +10,18 @@ pub(crate) use settings::{ConfigVerb, ControlPlaneArgs, DataPlaneArgs, config};
 pub(crate) async fn control_plane(args: ControlPlaneArgs) -> Result<(), Failure> {
     let config = args.load()?;
     let _telemetry = telemetry::init("gavel-control-plane", &config.grpc.listen.to_string());
-    let shutdown = signals()?;
-    let plane = ControlPlane::start(config)
+    gavel_control_plane::run(config)
         .await
-        .map_err(|error| Failure::internal("the control plane cannot start", error))?;
-    output::text(format_args!(
-        "control plane: http://{} (HTTP), http://{} (gRPC)\n",
-        plane.http_addr(),
-        plane.grpc_addr()
-    ))?;
-    shutdown.wait().await;
-    plane.stop().await;
-    Ok(())
+        .map_err(|error| Failure::internal("the control plane cannot start", error))
 }
 
 /// Runs one data-plane node until a signal.
 pub(crate) async fn data_plane(args: DataPlaneArgs) -> Result<(), Failure> {
     let config = args.load()?;
-    let _telemetry = telemetry::init("gavel-data-plane", &config.node.id);
+    // A node without a name draws one when it starts; its address tells it apart as well.
+    let named = Some(config.node.id.clone()).filter(|id| !id.is_empty());
+    let instance = named.unwrap_or_else(|| config.http.listen.to_string());
+    let _telemetry = telemetry::init("gavel-data-plane", &instance);
     files::raise_limit();
     gavel_data_plane::run(config)
         .await

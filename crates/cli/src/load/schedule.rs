@@ -55,6 +55,7 @@ pub(crate) async fn run(
     }
     by_room.retain(|senders| !senders.is_empty());
     let plan = Plan {
+        duration,
         gap: Duration::from_secs(1) / args.bids_per_second,
         total: u64::from(args.bids_per_second) * args.duration.get() / 1000,
         run: clock::now_ms(),
@@ -70,6 +71,7 @@ pub(crate) async fn run(
 #[derive(Debug)]
 struct Plan {
     gap: Duration,
+    duration: Duration,
     total: u64,
     run: u64,
     by_room: Vec<Vec<mpsc::Sender<Order>>>,
@@ -101,6 +103,8 @@ impl Plan {
                 progress.set_message(summary(shared));
             }
         }
+        // The last bid's share of the time belongs to the run too.
+        sleep_until(start + self.duration, shutdown);
         progress.finish_and_clear();
     }
 

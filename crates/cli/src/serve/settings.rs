@@ -95,7 +95,7 @@ impl ControlPlaneArgs {
     pub(crate) fn load(self) -> Result<gavel_control_plane::Config, Failure> {
         let flags = [("http.listen", self.http_listen), ("grpc.listen", self.grpc_listen)];
         let config: gavel_control_plane::Config = self.common.load(flags)?;
-        config.check()?;
+        config.check().map_err(|error| Failure::Usage(error.to_string()))?;
         Ok(config)
     }
 }

@@ -1,0 +1,157 @@
+//! `gavel dev` and the operator's verbs against it, as a user types them.
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    thread,
+    time::Duration,
+};
+
+/// How often to look at something that takes a moment, and how many times.
+const POLL: (Duration, u32) = (Duration::from_millis(50), 400);
+
+struct Dev {
+    child: Child,
+    addresses: Value,
+}
+
+// === impl Dev ===
+
+impl Dev {
+    fn start() -> Self {
+        let ports = ["--node-ports", "0,0", "--control-ports", "0,0", "--print-json"];
+        let mut child = Command::new(env!("CARGO_BIN_EXE_gavel"))
+            .env_clear()
+            .env("RUST_LOG", "warn")
+            .arg("dev")
+            .args(ports)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("it is piped");
+        BufReader::new(stdout).read_line(&mut line).expect("a line comes");
+        let addresses = serde_json::from_str(&line).expect("the line is JSON");
+        Self { child, addresses }
+    }
+
+    fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gavel"));
+        let grpc = at(&self.addresses, "/control/grpc").as_str().expect("an address");
+        command.env_clear().env("GAVEL_ENDPOINT", grpc).args(line.split_whitespace());
+        command
+    }
+
+    fn run(&self, line: &str) -> Output {
+        self.command(line).output().expect("the binary runs")
+    }
+
+    /// What a verb that goes well prints.
+    fn json(&self, line: &str) -> Value {
+        let output = self.run(&format!("{line} --json"));
+        assert!(output.status.success(), "{line}: {}", text(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("it prints JSON")
+    }
+
+    fn stop(mut self) -> ExitStatus {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("it has an id"), Signal::TERM).expect("it can be told");
+        for _ in 0..POLL.1 {
+            if let Some(status) = self.child.try_wait().expect("it can be waited for") {
+                return status;
+            }
+            thread::sleep(POLL.0);
+        }
+        panic!("it does not stop");
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn at<'a>(json: &'a Value, path: &str) -> &'a Value {
+    json.pointer(path).unwrap_or(&Value::Null)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn a_cluster_runs_is_steered_and_stops() {
+    let dev = Dev::start();
+    assert_eq!(*at(&dev.addresses, "/nodes/1/id"), "node-2");
+
+    rooms(&dev);
+    limits(&dev);
+    flags(&dev);
+    let nodes = dev.json("nodes list");
+    assert!(nodes.as_array().is_some_and(|nodes| nodes.len() == 2), "{nodes}");
+    load(&dev);
+    let metrics = dev.run("metrics");
+    assert!(metrics.status.success(), "{}", text(&metrics.stderr));
+
+    assert!(dev.stop().success());
+}
+
+fn rooms(dev: &Dev) {
+    let rooms = dev.json("rooms list");
+    assert!(rooms.as_array().is_some_and(|rooms| rooms.len() == 10), "{rooms}");
+    let create = "rooms create vase --opening-price 10.00 --increment 1 --closes-in 5m";
+    dev.json(create);
+    let again = dev.run(create);
+    assert_eq!(again.status.code(), Some(1), "{}", text(&again.stderr));
+    let unknown = dev.run("rooms get no-such-room");
+    assert_eq!(unknown.status.code(), Some(1), "{}", text(&unknown.stderr));
+
+    assert_eq!(*at(&dev.json("rooms pause vase --reason lunch"), "/view/state"), "paused");
+    assert_eq!(*at(&dev.json("rooms resume vase"), "/view/state"), "open");
+    assert_eq!(*at(&dev.json("rooms close vase"), "/view/state"), "closed");
+    let shown = text(&dev.run("rooms get vase").stdout);
+    assert!(shown.contains("no bids"), "{shown}");
+    assert_eq!(dev.run("rooms pause vase").status.code(), Some(1));
+}
+
+fn limits(dev: &Dev) {
+    assert_eq!(*at(&dev.json("limits get"), "/limits/sockets_per_ip_max"), 0);
+    let set = dev.json("limits set bids_per_user_max=1000 bids_window_ms=1000");
+    assert_eq!(*at(&set, "/limits/bids_per_user_max"), 1000);
+    assert_eq!(dev.json("limits get"), set);
+    let refused = dev.run("limits set bids_window_ms=1");
+    assert_eq!(refused.status.code(), Some(1), "{}", text(&refused.stderr));
+    assert!(text(&refused.stderr).contains("bids_window_ms"), "{}", text(&refused.stderr));
+}
+
+fn flags(dev: &Dev) {
+    let document = at(&dev.json("flags get"), "/document").to_string();
+    let mut child = dev.command("flags set -").stdin(Stdio::piped()).spawn().expect("it runs");
+    let mut stdin = child.stdin.take().expect("it is piped");
+    stdin.write_all(document.as_bytes()).expect("it reads");
+    drop(stdin);
+    assert!(child.wait().expect("it ends").success());
+    assert_eq!(at(&dev.json("flags get"), "/document").to_string(), document);
+    dev.json("flags set batching --percent 10 --by room");
+    let flags = dev.json("flags get");
+    let shares = at(&flags, "/document/flags/batching/targeting/fractional");
+    assert_eq!(shares.pointer("/1/1"), Some(&Value::from(10)), "{flags}");
+    let unknown = dev.run("flags set no-such-flag --percent 10");
+    assert_eq!(unknown.status.code(), Some(1), "{}", text(&unknown.stderr));
+}
+
+fn load(dev: &Dev) {
+    let url = |path| at(&dev.addresses, path).as_str().expect("a URL").to_owned();
+    let urls = ["/nodes/0/ws", "/nodes/1/ws"].map(url);
+    let report = dev.json(&format!(
+        "load --url {} --sockets 40 --rooms 10 --bids-per-second 50 --duration 2s",
+        urls.join(",")
+    ));
+    assert_eq!(*at(&report, "/faultsTotal"), 0, "{report}");
+    assert_eq!(*at(&report, "/bids/sent"), 100, "{report}");
+    assert!(at(&report, "/bids/accepted").as_u64() > Some(0), "{report}");
+}
