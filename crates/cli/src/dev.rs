@@ -49,6 +49,7 @@ pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
     let &[http_port, grpc_port] = args.control_ports.as_slice() else {
         return Err(Failure::Usage("--control-ports: give two, HTTP and gRPC".to_owned()));
     };
+    serve::redis_url(args.redis_url.as_deref().unwrap_or_default())?;
     let _telemetry = telemetry::init("gavel-dev", "dev");
     let shutdown = serve::signals()?;
     files::raise_limit();

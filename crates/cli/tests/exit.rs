@@ -37,6 +37,7 @@ fn wrong_usage_is_64_and_named() {
         (&["load", "--duration", "soon"], "soon"),
         (&["nodes", "list", "--endpoint", "not an endpoint"], "not an endpoint"),
         (&["dev", "--control-ports", "7000"], "--control-ports"),
+        (&["dev", "--redis-url", "nonsense"], "redis.url"),
     ] {
         let output = gavel(args);
         assert_eq!(status(&output), Some(64), "{args:?}: {}", stderr(&output));
@@ -47,7 +48,11 @@ fn wrong_usage_is_64_and_named() {
 #[test]
 fn wrong_settings_are_64_and_named() {
     for plane in ["control-plane", "data-plane"] {
-        for (set, name) in [("http.no_such=1", "no_such"), ("http.listen=x", "http.listen")] {
+        for (set, name) in [
+            ("http.no_such=1", "no_such"),
+            ("http.listen=x", "http.listen"),
+            ("redis.url=nonsense", "redis.url"),
+        ] {
             let output = gavel(&["config", "check", plane, "--set", set]);
             assert_eq!(status(&output), Some(64), "{plane} {set}: {}", stderr(&output));
             assert!(stderr(&output).contains(name), "{plane} {set}: {}", stderr(&output));

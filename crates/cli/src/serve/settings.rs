@@ -96,6 +96,7 @@ impl ControlPlaneArgs {
         let flags = [("http.listen", self.http_listen), ("grpc.listen", self.grpc_listen)];
         let config: gavel_control_plane::Config = self.common.load(flags)?;
         config.check().map_err(|error| Failure::Usage(error.to_string()))?;
+        redis_url(&config.redis.url)?;
         Ok(config)
     }
 }
@@ -115,6 +116,7 @@ impl DataPlaneArgs {
         ];
         let config: gavel_data_plane::Config = self.common.load(flags)?;
         config.check().map_err(|error| Failure::Usage(error.to_string()))?;
+        redis_url(&config.redis.url)?;
         Ok(config)
     }
 }
@@ -133,6 +135,15 @@ impl Common {
         overrides.extend(given.filter_map(|(key, value)| Some((key, value?))));
         Ok(sources::load(self.config.as_deref(), PREFIX, &overrides)?)
     }
+}
+
+/// Refuses what cannot be a Redis address before anything is started.
+pub(crate) fn redis_url(url: &str) -> Result<(), Failure> {
+    let known = ["redis://", "rediss://", "redis+unix://", "unix://"];
+    if url.is_empty() || known.iter().any(|scheme| url.starts_with(scheme)) {
+        return Ok(());
+    }
+    Err(Failure::Usage("redis.url: must be a URL such as redis://127.0.0.1:6379".to_owned()))
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
