@@ -2,6 +2,7 @@
 
 use gavel_tests::{Client, Options, Protocol, World, http, raw::RawSocket, token, world::rules};
 use serde_json::{Value, json};
+use std::time::Duration;
 use tokio_tungstenite::tungstenite::Message;
 
 #[tokio::test]
@@ -132,6 +133,37 @@ async fn a_session_joins_only_so_many_rooms() {
     assert_eq!(error["code"], "too_many_rooms");
     client.send(&json!({"type": "leaveAuction", "auctionId": "a"})).await;
     client.join("c").await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_room_that_is_not_entered_takes_no_place() {
+    let world = World::start().await;
+    world.room("a", rules()).await;
+    world.limits(|limits| limits.rooms_per_session_max = 1).await;
+    let mut client = Client::connect(world.first(), Protocol::V1).await;
+    client.send(&json!({"type": "joinAuction", "auctionId": "nowhere"})).await;
+    let error = client.expect("error", |m| m["type"] == "error").await;
+    assert_eq!(error["code"], "unknown_room");
+    client.join("a").await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_closed_socket_ends_at_once() {
+    let world = World::start().await;
+    for by_node in [false, true] {
+        let mut client = Client::connect(world.first(), Protocol::V1).await;
+        let started = gavel_runtime::clock::monotonic();
+        if by_node {
+            client.send_raw(Message::binary(vec![1])).await;
+            assert_eq!(client.close_code().await.0, 1003);
+        } else {
+            client.close().await;
+        }
+        // A client waits for the node to end the connection (RFC 6455, 7.1.1).
+        assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    }
     world.stop().await;
 }
 
