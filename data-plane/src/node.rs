@@ -30,7 +30,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::Semaphore;
-use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::server::TcpIncoming;
 use tokio_util::sync::CancellationToken;
 
 /// Bids that may be under way from the sockets of one node.
@@ -240,7 +240,7 @@ async fn serve_relay(shell: Arc<Shell>, listener: tokio::net::TcpListener) {
     let served = grpc::server()
         .add_service(service)
         .serve_with_incoming_shutdown(
-            TcpListenerStream::new(listener),
+            TcpIncoming::from(listener).with_nodelay(Some(true)),
             shell.stop.clone().cancelled_owned(),
         )
         .await;

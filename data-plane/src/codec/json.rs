@@ -1,11 +1,12 @@
 //! The two JSON dialects. They carry the same messages; they differ in how an
 //! amount is written.
 //!
-//! | dialect | amounts | room ids |
-//! |---|---|---|
-//! | seed | decimal numbers in major units, extra decimals floored | a number where the id is one |
-//! | `gavel.v1.json` | integers or strings in minor units, or decimal strings | strings |
+//! | dialect | amounts |
+//! |---|---|
+//! | seed | decimal numbers in major units, extra decimals floored |
+//! | `gavel.v1.json` | integers or strings in minor units, or decimal strings |
 //!
+//! A room whose id is a plain number is written as a number in both.
 //! A minor unit is a hundredth of a major unit in every currency.
 
 mod amount;

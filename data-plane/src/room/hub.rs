@@ -98,7 +98,7 @@ impl Hub {
     ) {
         self.leave(&member.session);
         self.send_state(member, now);
-        self.seat(member, user, settings);
+        self.seat(member, user, settings, now);
     }
 
     /// Takes a member out; unknown ones are no error.
@@ -186,7 +186,7 @@ impl Hub {
             .collect();
         for (member, user) in moved {
             self.leave(&member.session);
-            self.seat(&member, user, settings);
+            self.seat(&member, user, settings, now);
         }
         self.flush_due(now);
     }
@@ -201,9 +201,22 @@ impl Hub {
         self.lanes.clear();
     }
 
-    fn seat(&mut self, member: &Arc<Member>, user: UserId, settings: &Settings) {
+    fn seat(
+        &mut self,
+        member: &Arc<Member>,
+        user: UserId,
+        settings: &Settings,
+        now: Timestamp,
+    ) {
         let class = self.class_of(member, &user, settings);
-        self.lanes.entry(class).or_default().add(member);
+        let standing =
+            Standing { generation: self.generation, viewers: self.seats.len(), now };
+        let lane = self.lanes.entry(class).or_default();
+        if let Some(view) = self.view.as_ref().filter(|_| !lane.batch.is_empty()) {
+            // The new member's state holds what waits here: it must not come twice.
+            lane.flush(|| json::state(class.dialect, &self.room, view, standing));
+        }
+        lane.add(member);
         self.sessions_by_user.entry(user.clone()).or_default().push(member.session.clone());
         let seat = Seat { member: Arc::clone(member), user, class };
         self.seats.insert(member.session.clone(), seat);

@@ -47,6 +47,8 @@ struct State {
     watched: HashSet<RoomId>,
     pending: HashMap<u64, (RoomId, Ask)>,
     next_token: u64,
+    /// Bids that wait for the first stream.
+    waiting: Vec<wire::PlaceBid>,
     /// The open stream, if there is one.
     stream: Option<mpsc::Sender<wire::AttachRequest>>,
 }
@@ -117,7 +119,7 @@ impl Link {
                 limits_version: ask.bid.limits.get(),
                 guest: ask.guest,
             };
-            if state.pending.len() < PENDING_MAX && state.send(Up::PlaceBid(request)) {
+            if state.pending.len() < PENDING_MAX && state.place(request) {
                 state.pending.insert(token, (room.clone(), ask));
                 None
             } else {
@@ -152,6 +154,19 @@ impl Link {
 // === impl State ===
 
 impl State {
+    /// Sends a bid, or keeps it until the stream is open; a stream that cannot
+    /// be opened gives it back within the time of one try.
+    fn place(&mut self, bid: wire::PlaceBid) -> bool {
+        if self.stream.is_some() {
+            return self.send(Up::PlaceBid(bid));
+        }
+        let kept = self.waiting.len() < QUEUE_MAX;
+        if kept {
+            self.waiting.push(bid);
+        }
+        kept
+    }
+
     /// Queues a message; false if there is no stream or it is full.
     fn send(&self, kind: Up) -> bool {
         let message = wire::AttachRequest { kind: Some(kind) };
@@ -167,7 +182,11 @@ async fn run(shell: Arc<Shell>, link: Arc<Link>) {
         if let Err(error) = attach(&shell, &link, &mut backoff).await {
             span.in_scope(|| tracing::info!(%error, owner = %link.owner, "relay is down"));
         }
-        link.state.lock().stream = None;
+        {
+            let mut state = link.state.lock();
+            state.stream = None;
+            state.waiting.clear();
+        }
         link.abandon(&shell, false);
         if shell.links.retire(&link) {
             return;
@@ -197,6 +216,10 @@ async fn attach(
         state.stream = Some(sender);
         for room in &state.watched {
             state.send(Up::Watch(wire::Watch { room_id: room.to_string() }));
+        }
+        for bid in std::mem::take(&mut state.waiting) {
+            // One that finds no place is answered when its time is over.
+            state.send(Up::PlaceBid(bid));
         }
     }
     backoff.reset();

@@ -92,11 +92,7 @@ impl Object {
         let numeric = id.len() <= NUMERIC_ID_DIGITS_MAX
             && id.bytes().all(|b| b.is_ascii_digit())
             && (id == "0" || !id.starts_with('0'));
-        if numeric && self.dialect == Dialect::Seed {
-            self.raw("auctionId", id)
-        } else {
-            self.text("auctionId", id)
-        }
+        if numeric { self.raw("auctionId", id) } else { self.text("auctionId", id) }
     }
 
     fn when(self, condition: bool, then: impl FnOnce(Self) -> Self) -> Self {

@@ -140,6 +140,24 @@ async fn a_batch_goes_when_it_is_full_or_its_window_has_passed() {
 }
 
 #[tokio::test]
+async fn who_joins_while_a_batch_waits_does_not_get_it_on_top_of_the_state() {
+    let (one, mut far_one) = member("s1").await;
+    let (two, mut far_two) = member("s2").await;
+    let (mut hub, settings) = (hub(), settings(BOTH));
+    hub.join(&one, "u1".parse().expect("id"), &settings, NOW);
+    hub.publish(view(2, 2_000, Some("u3")), &settings, NOW);
+    hub.join(&two, "u2".parse().expect("id"), &settings, NOW);
+    hub.publish(view(3, 3_000, Some("u4")), &settings, NOW);
+    hub.flush_due(NOW.saturating_add(Millis::new(100)));
+    for expected in [1, 2, 3] {
+        assert_eq!(far_one.next().await["seq"], expected);
+    }
+    for expected in [2, 3] {
+        assert_eq!(far_two.next().await["seq"], expected);
+    }
+}
+
+#[tokio::test]
 async fn flags_move_members_without_losing_what_they_are_owed() {
     let (one, mut far) = member("s1").await;
     let (mut hub, batched) = (hub(), settings(BOTH));
