@@ -247,7 +247,7 @@ impl Task {
         if self.cluster.has_nodes() {
             self.created.insert(room.clone(), done);
         } else {
-            drop(done.send(()));
+            done.send(()).unwrap_or_default();
         }
         self.step(Event::Room { room: room.clone(), owner: None, epoch: Epoch::default() });
         // Nodes may have asked for it before it was there.

@@ -29,8 +29,8 @@ use gavel_runtime::grpc;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
+use tonic::transport::server::TcpIncoming;
 
 /// What the services share.
 #[derive(Debug, Clone)]
@@ -70,7 +70,10 @@ pub(crate) async fn serve(services: Services, listener: TcpListener, config: &Co
         .add_service(LimitServiceServer::with_interceptor(services.clone(), token.clone()))
         .add_service(FlagServiceServer::with_interceptor(services.clone(), token.clone()))
         .add_service(MetricsServiceServer::with_interceptor(services, token))
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.cancelled_owned())
+        .serve_with_incoming_shutdown(
+            TcpIncoming::from(listener).with_nodelay(Some(true)),
+            stop.cancelled_owned(),
+        )
         .await;
     if let Err(error) = served {
         tracing::error!(%error, "gRPC stopped");

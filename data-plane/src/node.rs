@@ -30,8 +30,8 @@ use std::{
     time::Duration,
 };
 use tokio::sync::Semaphore;
-use tonic::transport::server::TcpIncoming;
 use tokio_util::sync::CancellationToken;
+use tonic::transport::server::TcpIncoming;
 
 /// Bids that may be under way from the sockets of one node.
 const BIDS_UNDER_WAY_MAX: usize = 16_384;

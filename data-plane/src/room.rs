@@ -19,6 +19,7 @@ use gavel_rules::{
     order::{Epoch, Generation},
     time::{Millis, Timestamp},
 };
+use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -40,6 +41,8 @@ pub(crate) struct Member {
     pub session: SessionId,
     /// How it writes amounts.
     pub dialect: Dialect,
+    /// Rooms that refused the socket, for its session to hear of.
+    pub refused_by: Mutex<Vec<RoomId>>,
 }
 
 /// What may happen to a room.
@@ -175,6 +178,12 @@ const RETRY_AFTER: Millis = Millis::new(500);
 // === impl Member ===
 
 impl Member {
+    /// Tells the socket that it is not in the room, and why.
+    pub(crate) fn refuse(&self, room: &RoomId, error: &ClientError) {
+        self.refused_by.lock().push(room.clone());
+        self.socket.send_text(&self.error(error));
+    }
+
     /// An error in the member's dialect.
     #[must_use]
     pub(crate) fn error(&self, error: &ClientError) -> String {

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use std::{
     collections::VecDeque,
     io,
+    net::Shutdown,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -198,6 +199,8 @@ impl Socket {
 
     /// Half-closes and discards what still comes, until the peer closes too.
     async fn linger(&self) {
+        // The peer sees the end of our side at once; a dead one needs no telling.
+        drop(socket2::SockRef::from(&self.stream).shutdown(Shutdown::Write));
         let discard = async {
             let mut sink = [0; 1024];
             while self.stream.readable().await.is_ok() {

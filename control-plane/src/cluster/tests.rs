@@ -1,3 +1,5 @@
+//! The cluster machine against a store that always answers.
+
 use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;

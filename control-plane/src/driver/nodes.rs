@@ -38,7 +38,7 @@ impl Task {
             let line = Line {
                 incarnation,
                 about,
-                outgoing: outgoing.clone(),
+                outgoing,
                 heartbeat: wire::Heartbeat::default(),
                 heartbeat_at: super::now().as_millis(),
             };
@@ -136,7 +136,7 @@ impl Task {
         self.publish_to_watchers(room);
         if let Some(done) = self.created.remove(room) {
             // Whoever created it may have gone.
-            drop(done.send(()));
+            done.send(()).unwrap_or_default();
         }
     }
 

@@ -53,8 +53,9 @@ impl FleetService for Services {
                 }
             }
             tracing::info!(node.id = %node, "a node's session ended");
+            let ended = Ask::Ended { node, incarnation, outgoing };
             // A driver that stops needs no such news.
-            drop(driver.tell(Ask::Ended { node, incarnation, outgoing }).await);
+            driver.tell(ended).await.unwrap_or_default();
         }));
         Ok(Response::new(ReceiverStream::new(receiver).map(Ok as Answer)))
     }

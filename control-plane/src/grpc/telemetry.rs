@@ -2,7 +2,7 @@
 
 use super::Services;
 use gavel_proto::telemetry::v1::{self as wire, telemetry_service_server::TelemetryService};
-use gavel_rules::time::Timestamp;
+use gavel_rules::{id::NodeId, time::Timestamp};
 use gavel_runtime::clock;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -13,13 +13,18 @@ impl TelemetryService for Services {
         request: Request<Streaming<wire::StreamReportsRequest>>,
     ) -> Result<Response<wire::StreamReportsResponse>, Status> {
         let mut reports = request.into_inner();
+        let mut node: Option<NodeId> = None;
         loop {
             let report = tokio::select! {
-                report = reports.message() => report?,
+                report = reports.message() => report.unwrap_or_default(),
                 () = self.stop.cancelled() => None,
             };
             let Some(report) = report else { break };
+            node = report.node_id.parse().ok();
             self.rollup.lock().report(report, Timestamp::new(clock::now_ms()));
+        }
+        if let Some(node) = node {
+            self.rollup.lock().forget(&node);
         }
         Ok(Response::new(wire::StreamReportsResponse {}))
     }

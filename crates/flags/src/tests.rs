@@ -1,3 +1,5 @@
+//! Documents, targeting and rollouts.
+
 mod documents;
 mod rollouts;
 mod targeting;

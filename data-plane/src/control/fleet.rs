@@ -4,11 +4,12 @@ use crate::{
     node::Shell,
     room::{Assignment, Command, CommandDone, Input},
 };
+use gavel_proto::convert::{AssignedRoom, ConvertError, HeldRoom};
 use gavel_proto::fleet::v1::{
     self as wire, fleet_service_client::FleetServiceClient, session_request::Kind as Up,
     session_response::Kind as Down,
 };
-use gavel_rules::{auction::AuctionRules, id::RoomId, order::Epoch};
+use gavel_rules::id::RoomId;
 use gavel_runtime::{backoff::Backoff, grpc};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{mpsc, oneshot};
@@ -89,7 +90,7 @@ fn register(shell: &Shell) -> wire::Register {
             .rooms
             .owned()
             .into_iter()
-            .map(|(room, epoch)| wire::HeldRoom { room_id: room.to_string(), epoch: epoch.get() })
+            .map(|(room, epoch)| HeldRoom { room, epoch }.into())
             .collect(),
     }
 }
@@ -122,15 +123,9 @@ async fn assign(shell: &Arc<Shell>, assignments: wire::Assignments) {
     }
 }
 
-fn assignment(assigned: wire::Assignment) -> anyhow::Result<(RoomId, Assignment)> {
-    let owner = Some(assigned.owner).filter(|owner| !owner.is_empty());
-    let assignment = Assignment {
-        epoch: Epoch::new(assigned.epoch),
-        owner: owner.map(|owner| owner.parse()).transpose()?,
-        relay_url: assigned.relay_url,
-        rules: assigned.rules.map(AuctionRules::try_from).transpose()?,
-    };
-    Ok((assigned.room_id.parse()?, assignment))
+fn assignment(assigned: wire::Assignment) -> Result<(RoomId, Assignment), ConvertError> {
+    let AssignedRoom { room, epoch, owner, relay_url, rules } = assigned.try_into()?;
+    Ok((room, Assignment { epoch, owner, relay_url, rules }))
 }
 
 /// Hands a command to its room and brings back the result.

@@ -148,7 +148,12 @@ async fn serve(
 ) {
     let session: SessionId = draw("s");
     let socket = Arc::new(Socket::new(stream));
-    let member = Arc::new(Member { socket, session: session.clone(), dialect });
+    let member = Arc::new(Member {
+        socket,
+        session: session.clone(),
+        dialect,
+        refused_by: Mutex::default(),
+    });
     let limits = shell.live.get();
     let machine = Session::new(session.clone(), dialect, identity, &limits.limits);
     drop(limits);

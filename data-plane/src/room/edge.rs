@@ -6,7 +6,7 @@ use super::{
     task::{Role, Room},
 };
 use gavel_rules::{
-    auction::{RejectReason, Verdict, View},
+    auction::View,
     id::{NodeId, RoomId},
     order::{Epoch, Generation},
 };
@@ -75,18 +75,13 @@ impl Room {
     /// Passes on the bids of this node's sockets.
     pub(super) fn advance_edge(&mut self) {
         for ask in std::mem::take(&mut self.bids) {
-            let now = self.shell.now();
             let Role::Edge(edge) = &self.role else { return };
-            let view = self.hub.view();
-            if let Some(rejected) = view.and_then(|view| self.refusal(&ask, view, now)) {
-                ask.answer(&self.shell, &self.id, Verdict::Rejected(rejected), "");
-            } else if ask.limited.is_some() {
-                let rejected = ask.rejected(RejectReason::RateLimited, view, now);
-                ask.answer(&self.shell, &self.id, Verdict::Rejected(rejected), "");
-            } else if ask.is_relayed() {
+            if ask.is_relayed() {
                 // It was sent here as to the owner: one hop is enough.
-                ask.unavailable(&self.shell, &self.id, view);
+                ask.unavailable(&self.shell, &self.id, self.hub.view());
             } else {
+                // Also one over a limit: it may be the retry of an accepted bid,
+                // and only the owner knows.
                 edge.link.place(&self.shell, &self.id, ask);
             }
         }

@@ -194,23 +194,16 @@ impl Hub {
     /// Tells all members that something went wrong, and forgets them.
     pub(super) fn dismiss(&mut self, error: &ClientError) {
         for seat in self.seats.values() {
-            seat.member.socket.send_text(&seat.member.error(error));
+            seat.member.refuse(&self.room, error);
         }
         self.seats.clear();
         self.sessions_by_user.clear();
         self.lanes.clear();
     }
 
-    fn seat(
-        &mut self,
-        member: &Arc<Member>,
-        user: UserId,
-        settings: &Settings,
-        now: Timestamp,
-    ) {
+    fn seat(&mut self, member: &Arc<Member>, user: UserId, settings: &Settings, now: Timestamp) {
         let class = self.class_of(member, &user, settings);
-        let standing =
-            Standing { generation: self.generation, viewers: self.seats.len(), now };
+        let standing = Standing { generation: self.generation, viewers: self.seats.len(), now };
         let lane = self.lanes.entry(class).or_default();
         if let Some(view) = self.view.as_ref().filter(|_| !lane.batch.is_empty()) {
             // The new member's state holds what waits here: it must not come twice.

@@ -149,7 +149,8 @@ impl Room {
         actions: &mut Vec<Action>,
     ) {
         for token in 0..u64::try_from(BATCH_MAX).unwrap_or(u64::MAX) {
-            let Some(ask) = self.bids.pop_front() else { break };
+            let Some(mut ask) = self.bids.pop_front() else { break };
+            self.trace(&mut ask);
             let Role::Owner(owner) = &self.role else { return };
             let known = owner.auction.answer_for(&ask.bid.bidder, &ask.bid.bid_id).is_some();
             let view = owner.auction.view();
@@ -163,6 +164,18 @@ impl Room {
             let input = auction::Input::Bid { bid, token };
             owner.wake_at = owner.auction.step(input, now, actions);
         }
+    }
+
+    /// Gives a bid of this node's own sockets the span that a relayed one
+    /// already has.
+    fn trace(&self, ask: &mut Ask) {
+        if ask.is_relayed() || ask.attempts > 0 {
+            return;
+        }
+        let Some(traceparent) = &ask.traceparent else { return };
+        let span = tracing::info_span!("room.bid", room.id = %self.id, bid.id = %ask.bid.bid_id);
+        telemetry::parent_of(&span, traceparent);
+        ask.traceparent = telemetry::inject_from(&span);
     }
 
     /// Carries out an administrator's wish.

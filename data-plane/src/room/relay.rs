@@ -3,8 +3,11 @@
 
 use super::{Ask, Input, Reply};
 use crate::node::Shell;
-use gavel_proto::relay::v1::{
-    self as wire, attach_request::Kind as Up, relay_service_client::RelayServiceClient,
+use gavel_proto::{
+    convert::RelayedBid,
+    relay::v1::{
+        self as wire, attach_request::Kind as Up, relay_service_client::RelayServiceClient,
+    },
 };
 use gavel_rules::id::{NodeId, RoomId};
 use gavel_runtime::{backoff::Backoff, grpc, telemetry};
@@ -108,18 +111,15 @@ impl Link {
             let mut state = self.state.lock();
             let token = state.next_token;
             state.next_token += 1;
-            let request = wire::PlaceBid {
+            let relayed = RelayedBid {
                 token,
-                room_id: room.to_string(),
-                bidder: ask.bid.bidder.to_string(),
-                bid_id: ask.bid.bid_id.to_string(),
-                amount: ask.bid.amount.minor(),
-                traceparent: ask.traceparent.clone().unwrap_or_default(),
-                flags_version: ask.bid.flags.get(),
-                limits_version: ask.bid.limits.get(),
+                room: room.clone(),
+                bid: ask.bid.clone(),
                 guest: ask.guest,
+                limited: ask.limited,
+                traceparent: ask.traceparent.clone().unwrap_or_default(),
             };
-            if state.pending.len() < PENDING_MAX && state.place(request) {
+            if state.pending.len() < PENDING_MAX && state.place(relayed.into()) {
                 state.pending.insert(token, (room.clone(), ask));
                 None
             } else {

@@ -146,7 +146,7 @@ impl Room {
             self.joins.push_back((member, identity, self.shell.now()));
         } else {
             let error = ClientError::new("unavailable", "too many are joining");
-            member.socket.send_text(&member.error(&error.in_room(&self.id).retry_after(1_000)));
+            member.refuse(&self.id, &error.in_room(&self.id).retry_after(1_000));
         }
     }
 
@@ -173,7 +173,7 @@ impl Room {
                     continue;
                 }
             };
-            member.socket.send_text(&member.error(&refusal.in_room(&self.id)));
+            member.refuse(&self.id, &refusal.in_room(&self.id));
         }
     }
 
@@ -213,7 +213,7 @@ impl Room {
     fn unknown(&mut self) {
         let error = unknown_room(&self.id);
         for (member, _, _) in self.joins.drain(..) {
-            member.socket.send_text(&member.error(&error));
+            member.refuse(&self.id, &error);
         }
         self.shell.rooms.seated(self.hub.len(), 0);
         self.hub.dismiss(&error);

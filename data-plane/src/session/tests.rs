@@ -1,3 +1,5 @@
+//! What a session answers, message by message.
+
 use super::*;
 use crate::auth::Grants;
 use gavel_rules::time::Timestamp;

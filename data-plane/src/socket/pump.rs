@@ -112,6 +112,10 @@ impl Pump {
     }
 
     fn incoming(&mut self, incoming: Incoming<'_>) {
+        let refused_by = std::mem::take(&mut *self.member.refused_by.lock());
+        for room in &refused_by {
+            self.step(Input::NotJoined(room));
+        }
         match incoming {
             Incoming::Text(text) => self.step(Input::Text(text)),
             Incoming::Binary(_) => self.step(Input::Binary),

@@ -6,6 +6,7 @@ use gavel_rules::{
     auction::{Bid, Verdict, View},
     id::RoomId,
     order::{Epoch, Generation, Version},
+    time::Millis,
 };
 
 /// A bid on its way from the edge to the owner.
@@ -19,6 +20,8 @@ pub struct RelayedBid {
     pub bid: Bid,
     /// Whether the bidder came without a token.
     pub guest: bool,
+    /// For how long the bidder is over the bid limit, if it is.
+    pub limited: Option<Millis>,
     /// W3C traceparent of the edge's span, may be empty.
     pub traceparent: String,
 }
@@ -77,6 +80,7 @@ impl TryFrom<wire::PlaceBid> for RelayedBid {
                 limits: Version::new(from.limits_version),
             },
             guest: from.guest,
+            limited: from.limited_ms.map(Millis::new),
             traceparent: from.traceparent,
         })
     }
@@ -94,6 +98,7 @@ impl From<RelayedBid> for wire::PlaceBid {
             flags_version: relayed.bid.flags.get(),
             limits_version: relayed.bid.limits.get(),
             guest: relayed.guest,
+            limited_ms: relayed.limited.map(Millis::get),
         }
     }
 }

@@ -176,7 +176,8 @@ fn relayed() -> impl Strategy<Value = RelayedBid> {
         .prop_map(|(token, room, (bidder, bid_id, amount), versions, guest, traceparent)| {
             let (flags, limits) = (Version::new(versions.0), Version::new(versions.1));
             let bid = Bid { bidder, bid_id, amount, flags, limits };
-            RelayedBid { token, room, bid, guest, traceparent }
+            let limited = guest.then(|| Millis::new(versions.0));
+            RelayedBid { token, room, bid, guest, limited, traceparent }
         })
 }
 

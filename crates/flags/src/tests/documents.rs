@@ -1,3 +1,5 @@
+//! What a document may hold.
+
 use serde_json::json;
 
 use super::*;

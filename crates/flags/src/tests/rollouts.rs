@@ -1,3 +1,5 @@
+//! Shares, stickiness and growth of a rollout.
+
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::json;

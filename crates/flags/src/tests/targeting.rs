@@ -1,3 +1,5 @@
+//! Who gets which variant.
+
 use serde_json::json;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The hub against real sockets.
+
 use super::*;
 use crate::{settings::Live, socket::Socket};
 use gavel_flags::Flags;
@@ -44,7 +46,10 @@ async fn member(name: &str) -> (Arc<Member>, Far) {
     let (near, _) = listener.accept().await.expect("accept");
     let socket = Arc::new(Socket::new(near));
     let session = name.parse().expect("id");
-    (Arc::new(Member { socket, session, dialect: Dialect::V1 }), Far(far))
+    (
+        Arc::new(Member { socket, session, dialect: Dialect::V1, refused_by: Default::default() }),
+        Far(far),
+    )
 }
 
 fn view(seq: u64, price: u64, bidder: Option<&str>) -> View {

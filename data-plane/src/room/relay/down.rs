@@ -1,10 +1,9 @@
 //! What an owner's node tells an edge.
 
 use super::*;
-use gavel_proto::relay::v1::attach_response::Kind as Down;
-use gavel_rules::{
-    auction::Verdict,
-    order::{Epoch, Generation},
+use gavel_proto::{
+    convert::{RelayedAnswer, RoomSnapshot, RoomUpdate},
+    relay::v1::attach_response::Kind as Down,
 };
 
 /// Takes one message; what makes no sense is logged and dropped.
@@ -22,26 +21,23 @@ pub(super) async fn take(shell: &Arc<Shell>, link: &Link, message: wire::AttachR
 }
 
 async fn on_snapshot(shell: &Arc<Shell>, snapshot: wire::Snapshot) -> Option<()> {
-    let room: RoomId = snapshot.room_id.parse().ok()?;
-    let view = snapshot.view?.try_into().ok()?;
-    let (epoch, generation) = (Epoch::new(snapshot.epoch), Generation::new(snapshot.generation));
+    let RoomSnapshot { room, epoch, generation, view } = snapshot.try_into().ok()?;
     shell.rooms.deliver(&room, Input::Snapshot { epoch, generation, view }).await;
     Some(())
 }
 
 async fn on_update(shell: &Arc<Shell>, update: wire::Update) -> Option<()> {
-    let room: RoomId = update.room_id.parse().ok()?;
-    let view = update.view?.try_into().ok()?;
-    let (epoch, traceparents) = (Epoch::new(update.epoch), update.traceparents);
+    let RoomUpdate { room, epoch, view, traceparents } = update.try_into().ok()?;
     shell.rooms.deliver(&room, Input::Update { epoch, view, traceparents }).await;
     Some(())
 }
 
 fn on_answer(shell: &Arc<Shell>, link: &Link, answer: wire::BidAnswer) -> Option<()> {
-    let verdict = Verdict::try_from(answer.verdict?).ok()?;
+    let RelayedAnswer { token, verdict, durability } = answer.try_into().ok()?;
     // The bidder may have been told already that it took too long.
-    if let Some((room, ask)) = link.state.lock().pending.remove(&answer.token) {
-        ask.answer(shell, &room, verdict, &answer.durability);
+    let waiting = link.state.lock().pending.remove(&token);
+    if let Some((room, ask)) = waiting {
+        ask.answer(shell, &room, verdict, &durability);
     }
     Some(())
 }

@@ -3,7 +3,6 @@
 use super::*;
 use crate::room::Edge;
 use gavel_proto::relay::v1::relay_service_server::{RelayService, RelayServiceServer};
-use gavel_rules::{amount::Amount, auction::Bid, order::Version};
 use std::sync::atomic::{AtomicU64, Ordering};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -98,20 +97,15 @@ impl Attached {
     }
 
     fn place(&self, placed: wire::PlaceBid) -> Option<()> {
-        let room: RoomId = placed.room_id.parse().ok()?;
-        let span = tracing::info_span!("room.bid", room.id = %room, bid.id = placed.bid_id);
-        telemetry::parent_of(&span, &placed.traceparent);
+        let RelayedBid { token, room, bid, guest, limited, traceparent } =
+            RelayedBid::try_from(placed).ok()?;
+        let span = tracing::info_span!("room.bid", room.id = %room, bid.id = %bid.bid_id);
+        telemetry::parent_of(&span, &traceparent);
         let ask = Ask {
-            bid: Bid {
-                bidder: placed.bidder.parse().ok()?,
-                bid_id: placed.bid_id.parse().ok()?,
-                amount: Amount::new(placed.amount).ok()?,
-                flags: Version::new(placed.flags_version),
-                limits: Version::new(placed.limits_version),
-            },
-            guest: placed.guest,
-            limited: None,
-            reply: Reply::Relay { edge: self.edge.sender.clone(), token: placed.token },
+            bid,
+            guest,
+            limited,
+            reply: Reply::Relay { edge: self.edge.sender.clone(), token },
             traceparent: telemetry::inject_from(&span),
             since: self.shell.now(),
             attempts: 0,
