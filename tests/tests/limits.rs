@@ -67,7 +67,7 @@ async fn a_user_bids_five_times_a_minute_over_all_nodes() {
     eve.accepted(&room.id, 200, "eve").await;
     world.limits(|limits| limits.bids_per_user_max = 6).await;
     for (client, amount) in clients.iter_mut().zip([300, 400]) {
-        let answer = client.bid(&room.id, amount, "more").await;
+        let answer = client.bid(&room.id, amount, &format!("more{amount}")).await;
         let limited = answer["reason"] == "rate_limited";
         assert_eq!(limited, amount == 400, "{answer}");
     }

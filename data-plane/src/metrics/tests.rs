@@ -1,3 +1,5 @@
+//! What Prometheus and the control plane are told.
+
 use std::sync::Arc;
 use std::thread;
 

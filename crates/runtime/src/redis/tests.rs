@@ -1,3 +1,5 @@
+//! The connection against a real Redis that comes and goes.
+
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! The codec against good, bad and split input.
+
 use super::*;
 
 mod client;

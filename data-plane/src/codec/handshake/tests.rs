@@ -1,3 +1,5 @@
+//! Which requests may become sockets.
+
 use super::*;
 
 /// A request line by line; the first is the method and version.
