@@ -142,6 +142,32 @@ fn the_reserve_shows_only_as_met_or_not() {
 }
 
 #[test]
+fn a_price_equal_to_the_reserve_meets_it() {
+    let mut auction = open(AuctionRules { reserve: Some(cents(200)), ..plain() });
+    stored(&mut auction, bid("ann", "a", 200), 2_000);
+    assert_eq!(auction.view().reserve_met, Some(true));
+    stored(&mut auction, Input::Tick, CLOSES);
+    let sold = Outcome::Sold { winner: user("ann"), amount: cents(200) };
+    assert_eq!(auction.view().outcome, Some(sold));
+}
+
+#[test]
+fn the_versions_in_force_are_stored_with_the_bid() {
+    let mut auction = open(plain());
+    let actions = step(&mut auction, bid("ann", "a", 100), 2_000);
+    let expected = EventKind::BidAccepted {
+        bidder: user("ann"),
+        bid_id: id("a"),
+        amount: cents(100),
+        minimum_next: cents(110),
+        extended_to: None,
+        flags: Version::new(7),
+        limits: Version::new(3),
+    };
+    assert_eq!(appended(&actions).kind, expected);
+}
+
+#[test]
 fn at_the_top_of_the_range_no_bid_rises_by_less_than_the_step() {
     let top = Amount::MAX.minor();
     let mut auction = open(AuctionRules { opening_price: cents(top - 15), ..plain() });

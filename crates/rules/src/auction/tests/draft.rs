@@ -105,6 +105,20 @@ fn an_opening_shares_no_draft_with_bids() {
 }
 
 #[test]
+fn a_tick_adds_nothing_to_a_draft() {
+    // The guard of the opening would let the close be stored before its time.
+    let mut auction = scheduled(plain());
+    step(&mut auction, Input::Tick, OPENS);
+    let guard = auction.guard();
+    let mut actions = Vec::new();
+    let woken = auction.step(Input::Tick, at(CLOSES), &mut actions);
+    assert_eq!((actions, woken), (vec![], Some(at(CLOSES))), "again once it is stored");
+    assert_eq!(auction.guard(), guard);
+    auction.commit();
+    assert_eq!(auction.view().state, AuctionState::Open);
+}
+
+#[test]
 #[should_panic(expected = "an open draft")]
 fn nothing_is_applied_under_a_draft() {
     let mut auction = open(plain());
