@@ -116,6 +116,47 @@ fn a_node_over_the_bound_is_passed_over() {
     assert!((0..1_000).all(|n| place(&room(n), &candidates) != Some(&nodes[3])));
 }
 
+/// Where a room goes on ten nodes of these loads, in its own order of
+/// preference and whatever the weight that all of them share: a place in that
+/// order, from zero.
+fn preferred(loads: [u64; 10]) -> usize {
+    let nodes = nodes(10);
+    let placed = [1, 10, 1_000].map(|weight| {
+        let mut left = idle(&nodes);
+        left.iter_mut().for_each(|candidate| candidate.weight = weight);
+        let candidates = loads.map(|load| {
+            // Idle nodes tie, so the first of those left is the next in order.
+            let node = place(&room(1), &left).expect("a node");
+            left.retain(|candidate| candidate.node != node);
+            Candidate { node, weight, load }
+        });
+        let node = place(&room(1), &candidates).expect("a node");
+        candidates.iter().position(|candidate| candidate.node == node).expect("one of them")
+    });
+    assert!(placed.iter().all(|place| *place == placed[0]), "{placed:?} for {loads:?}");
+    placed[0]
+}
+
+#[test]
+fn the_least_loaded_of_the_first_three_takes_the_room() {
+    assert_eq!(preferred([100; 10]), 0, "a tie goes to the first");
+    assert_eq!(preferred([100, 99, 100, 100, 100, 100, 100, 100, 100, 100]), 1);
+    assert_eq!(preferred([100, 99, 98, 100, 100, 100, 100, 100, 100, 100]), 2);
+    assert_eq!(preferred([100, 100, 100, 1, 100, 100, 100, 100, 100, 100]), 0, "a fourth waits");
+}
+
+#[test]
+fn a_quarter_over_the_mean_is_the_most_that_a_node_takes() {
+    // 120 of a mean of 106 is within the bound, 150 of 115 is not.
+    assert_eq!(preferred([120, 120, 120, 100, 100, 100, 100, 100, 100, 100]), 0);
+    assert_eq!(preferred([150, 150, 150, 100, 100, 100, 100, 100, 100, 100]), 3);
+    // Who is passed over is not one of the three.
+    assert_eq!(preferred([150, 150, 150, 100, 100, 99, 1, 100, 100, 100]), 5);
+    // Five is exactly a quarter over the mean with the new room, which is four.
+    assert_eq!(preferred([5, 5, 5, 4, 4, 4, 3, 3, 3, 3]), 0);
+    assert_eq!(preferred([5, 5, 5, 4, 4, 3, 3, 3, 3, 3]), 5);
+}
+
 #[test]
 fn the_logarithm_is_right() {
     for (x, log) in [(1_u64 << 63, 1.0), (1 << 62, 2.0), (1, 64.0), (0, 64.0)] {
