@@ -9,20 +9,16 @@ TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 LOGS := $(TARGET)/test-logs
 STEPS := tools fmt clippy rust build autobahn browser chart proto
 
-.PHONY: help dev test bench lint $(STEPS)
+.PHONY: help dev test lint $(STEPS)
 
 help:
 	@echo 'make dev     run a whole cluster here, with ten demo auctions'
 	@echo 'make test    install what the tests need, then check and test everything'
-	@echo 'make bench   measure; takes some minutes and a quiet machine'
 	@echo 'make lint    only the checks that run nothing: fmt clippy proto'
 	@echo 'Steps of make test, each by itself: $(STEPS)'
 
 dev:
 	cargo run --release --locked -- dev $(ARGS)
-
-bench: tools
-	tests/bench.sh
 
 lint: tools fmt clippy proto
 

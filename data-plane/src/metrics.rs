@@ -17,7 +17,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 pub use self::histogram::Histogram;
-pub use self::labels::{BidOutcome, Closed, Labels, Message, Opened, StoreFailure};
+pub use self::labels::{BidOutcome, Closed, Labels, Opened, StoreFailure};
 pub use self::table::Table;
 
 /// Bounds of the durations of a bid's way, in seconds. The same on every node and in every
@@ -48,8 +48,6 @@ pub struct Metrics {
     pub sockets_opened: Table<Opened>,
     /// Sockets that ended, by kind of end.
     pub sockets_closed: Table<Closed>,
-    /// Protocol messages by direction and type.
-    pub messages: Table<Message>,
     /// Bids by answer.
     pub bids: Table<BidOutcome>,
     /// Times this node found that a room has another owner.
@@ -85,7 +83,6 @@ impl Metrics {
             rooms_joined: Gauge::default(),
             sockets_opened: Table::default(),
             sockets_closed: Table::default(),
-            messages: Table::default(),
             bids: Table::default(),
             fenced: Counter::default(),
             store_errors: Table::default(),
@@ -124,7 +121,6 @@ impl Metrics {
         let mut counters = Vec::new();
         self.sockets_opened.report("gavel_sockets_opened", &mut counters);
         self.sockets_closed.report("gavel_sockets_closed", &mut counters);
-        self.messages.report("gavel_messages", &mut counters);
         self.bids.report("gavel_bids", &mut counters);
         self.store_errors.report("gavel_store_errors", &mut counters);
         for (name, counter) in self.counters() {
@@ -177,7 +173,6 @@ impl Metrics {
         all.register("sockets_opened", "Upgrades by result", opened);
         let closed = self.sockets_closed.clone();
         all.register("sockets_closed", "Sockets ended, by kind of end", closed);
-        all.register("messages", "Protocol messages", self.messages.clone());
         all.register("bids", "Bids by answer", self.bids.clone());
         let errors = self.store_errors.clone();
         all.register("store_errors", "Store calls without an answer", errors);

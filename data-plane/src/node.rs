@@ -115,6 +115,13 @@ impl AuctionClock {
 // === impl Shell ===
 
 impl Shell {
+    /// Brings the gauges of rooms up to date, before they are read.
+    pub(crate) fn count_rooms(&self) {
+        let count = |rooms: usize| i64::try_from(rooms).unwrap_or(i64::MAX);
+        self.metrics.rooms_owned.set(count(self.rooms.owned().len()));
+        self.metrics.rooms_joined.set(count(self.rooms.len()));
+    }
+
     /// The auction clock.
     #[must_use]
     pub(crate) fn now(&self) -> Timestamp {

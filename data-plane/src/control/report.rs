@@ -32,6 +32,7 @@ async fn stream(shell: &Arc<Shell>, backoff: &mut Backoff) -> anyhow::Result<()>
         let mut tick = tokio::time::interval(INTERVAL);
         loop {
             tick.tick().await;
+            shell.count_rooms();
             let report = shell.metrics.report(&shell.id, shell.incarnation, shell.now());
             // The stream's end shows on its other side.
             if sender.send(report).await.is_err() {

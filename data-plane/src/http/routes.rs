@@ -33,9 +33,7 @@ async fn readyz(State(shell): State<Arc<Shell>>) -> Response {
 }
 
 async fn metrics(State(shell): State<Arc<Shell>>) -> impl IntoResponse {
-    let rooms = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-    shell.metrics.rooms_owned.set(rooms(shell.rooms.owned().len()));
-    shell.metrics.rooms_joined.set(rooms(shell.rooms.len()));
+    shell.count_rooms();
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], shell.metrics.encode())
 }

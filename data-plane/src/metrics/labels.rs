@@ -89,50 +89,10 @@ labels! {
 }
 
 labels! {
-    /// A protocol message by direction and type.
-    Message {
-        /// A client joins a room.
-        Join: direction = "in", type = "join";
-        /// A client leaves a room.
-        Leave: direction = "in", type = "leave";
-        /// A client bids.
-        Bid: direction = "in", type = "bid";
-        /// A client measures.
-        Ping: direction = "in", type = "ping";
-        /// A client brings a new token.
-        Auth: direction = "in", type = "auth";
-        /// A client said something that could not be read.
-        Unreadable: direction = "in", type = "unreadable";
-        /// The greeting.
-        Welcome: direction = "out", type = "welcome";
-        /// A whole room.
-        State: direction = "out", type = "state";
-        /// What changed in a room.
-        Update: direction = "out", type = "update";
-        /// A bid was accepted.
-        BidAccepted: direction = "out", type = "bid_accepted";
-        /// A bid was rejected.
-        BidRejected: direction = "out", type = "bid_rejected";
-        /// Somebody bid more.
-        Outbid: direction = "out", type = "outbid";
-        /// An auction closed.
-        AuctionClosed: direction = "out", type = "auction_closed";
-        /// Several messages in one frame; they are counted as well.
-        Batch: direction = "out", type = "batch";
-        /// The answer to a ping.
-        Pong: direction = "out", type = "pong";
-        /// An error.
-        Error: direction = "out", type = "error";
-    }
-}
-
-labels! {
     /// How a bid was answered.
     BidOutcome {
-        /// Accepted now.
+        /// Accepted, now or before: a retry gets the same answer.
         Accepted: outcome = "accepted";
-        /// Accepted before; the same answer again.
-        Repeated: outcome = "repeated";
         /// Rejected, [`RejectReason::TooLow`].
         TooLow: outcome = "too_low";
         /// Rejected, [`RejectReason::Closed`].

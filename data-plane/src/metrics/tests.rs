@@ -11,7 +11,7 @@ use super::*;
 fn series_exist_from_the_start_and_their_number_is_constant() {
     let metrics = Metrics::new();
     let before = metrics.encode().lines().count();
-    metrics.messages.inc(Message::Bid);
+    metrics.sockets_opened.inc(Opened::Accepted);
     metrics.bids.inc(BidOutcome::Accepted);
     metrics.bid_ack_seconds.observe(0.003);
     metrics.sockets.inc();
@@ -21,7 +21,7 @@ fn series_exist_from_the_start_and_their_number_is_constant() {
 #[test]
 fn text_names_labels_units_and_cumulative_buckets() {
     let metrics = Metrics::new();
-    metrics.messages.inc(Message::Bid);
+    metrics.sockets_opened.inc(Opened::Accepted);
     metrics.sockets.set(3);
     metrics.fanout_recipients.observe(1.0);
     metrics.fanout_recipients.observe(70_000.0);
@@ -29,7 +29,7 @@ fn text_names_labels_units_and_cumulative_buckets() {
     let text = metrics.encode();
     for line in [
         "gavel_sockets 3",
-        "gavel_messages_total{direction=\"in\",type=\"bid\"} 1",
+        "gavel_sockets_opened_total{result=\"accepted\"} 1",
         "gavel_sockets_closed_total{code=\"lost\"} 0",
         "gavel_fanout_recipients_bucket{le=\"1.0\"} 1",
         "gavel_fanout_recipients_bucket{le=\"50000.0\"} 1",
@@ -83,7 +83,7 @@ fn no_observation_is_lost_between_threads() {
             thread::spawn(move || {
                 for _ in 0..1000 {
                     metrics.fanout_recipients.observe(1.0);
-                    metrics.messages.inc(Message::Update);
+                    metrics.sockets_opened.inc(Opened::Limited);
                 }
             })
         })
@@ -93,7 +93,7 @@ fn no_observation_is_lost_between_threads() {
     }
     assert_eq!(metrics.fanout_recipients.count(), 4000);
     assert_eq!(metrics.fanout_recipients.report("x").sum, 4000.0);
-    assert_eq!(metrics.messages.get(Message::Update), 4000);
+    assert_eq!(metrics.sockets_opened.get(Opened::Limited), 4000);
 }
 
 #[test]

@@ -39,8 +39,7 @@ impl Room {
         }
         self.become_nobody();
         self.epoch = assignment.epoch;
-        let link = self.shell.links.to(&self.shell, &owner, &assignment.relay_url);
-        link.watch(&self.id);
+        let link = self.shell.links.watch(&self.shell, &owner, &assignment.relay_url, &self.id);
         self.role = Role::Edge(EdgeRole { owner, link });
         // Other edges must not wait for updates that come no more.
         self.edges.clear();
@@ -55,7 +54,10 @@ impl Room {
 
     pub(super) fn on_update(&mut self, epoch: Epoch, view: View, traceparents: &[String]) {
         let Role::Edge(edge) = &self.role else { return };
-        let Some(known) = self.hub.view().map(|view| view.seq) else { return };
+        let Some(known) = self.hub.view().map(|view| view.seq) else {
+            // The snapshot got lost on the way to this room.
+            return edge.link.watch(&self.id);
+        };
         if epoch < self.epoch || view.seq <= known {
             return;
         }

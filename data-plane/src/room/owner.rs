@@ -14,7 +14,7 @@ use crate::store::{
 use futures::FutureExt;
 use gavel_proto::relay::v1 as wire;
 use gavel_rules::{
-    auction::{self, Action, Auction, AuctionRules, Event, EventKind, Verdict},
+    auction::{self, Action, Auction, AuctionRules, Event, EventKind, Verdict, View},
     order::{Epoch, Generation, Seq},
     time::{Millis, Timestamp},
 };
@@ -120,6 +120,8 @@ impl Room {
         }
         self.decide(now);
         match &self.role {
+            // More waits than one batch takes, and nothing of it needed the store.
+            Role::Owner(_) if self.work.is_none() && !self.bids.is_empty() => Some(now),
             Role::Owner(owner) if self.work.is_none() => owner.wake_at,
             Role::Owner(_) | Role::Edge(_) | Role::Resolving => None,
         }

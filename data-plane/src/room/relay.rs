@@ -59,8 +59,15 @@ struct State {
 // === impl Links ===
 
 impl Links {
-    /// The link to a node, opened if need be.
-    pub(crate) fn to(&self, shell: &Arc<Shell>, owner: &NodeId, url: &str) -> Arc<Link> {
+    /// The link to a node, opened if need be, with a room that watches through
+    /// it: from then on it stays.
+    pub(crate) fn watch(
+        &self,
+        shell: &Arc<Shell>,
+        owner: &NodeId,
+        url: &str,
+        room: &RoomId,
+    ) -> Arc<Link> {
         let mut links = self.links.lock();
         let link = links.entry(url.to_owned()).or_insert_with(|| {
             let (owner, url) = (owner.clone(), url.to_owned());
@@ -68,6 +75,7 @@ impl Links {
             drop(shell.tasks.spawn("relay.link", run(Arc::clone(shell), Arc::clone(&link))));
             link
         });
+        link.watch(room);
         Arc::clone(link)
     }
 

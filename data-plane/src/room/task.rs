@@ -211,6 +211,11 @@ impl Room {
     }
 
     fn unknown(&mut self) {
+        // The stream is there: a control plane that knows nothing of it has
+        // lost its memory, and that closes no auction.
+        if matches!(self.role, Role::Owner(_)) {
+            return;
+        }
         let error = unknown_room(&self.id);
         for (member, _, _) in self.joins.drain(..) {
             member.refuse(&self.id, &error);

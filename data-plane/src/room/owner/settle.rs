@@ -70,6 +70,9 @@ impl Room {
             return self.reload(self.shell.now().saturating_add(Millis::new(1_000)));
         }
         let (view, epoch, generation) = (owner.auction.view(), owner.epoch, owner.generation);
+        if matches!(event.kind, EventKind::Created { .. }) {
+            return self.tell_all(view, generation);
+        }
         let update = wire::Update {
             room_id: self.id.to_string(),
             epoch: epoch.get(),
@@ -81,10 +84,14 @@ impl Room {
         // An edge that cannot keep up loses the room's stream; it comes back
         // for a snapshot when it sees the gap.
         self.edges.retain(|edge| edge.sender.try_send(message.clone()).is_ok());
-        if matches!(event.kind, EventKind::Created { .. }) {
-            self.hub.reset(view, generation, self.shell.now());
-        } else {
-            self.publish(view, traceparents);
+        self.publish(view, traceparents);
+    }
+
+    /// Gives this node's sockets and all edges the whole state.
+    fn tell_all(&mut self, view: View, generation: Generation) {
+        self.hub.reset(view, generation, self.shell.now());
+        for edge in std::mem::take(&mut self.edges) {
+            self.attach(edge);
         }
     }
 
@@ -118,10 +125,7 @@ impl Room {
         self.shell.rooms.own(&self.id, Some(owner.epoch));
         if owner.auction.rules().is_some() {
             let (view, generation) = (owner.auction.view(), owner.generation);
-            self.hub.reset(view, generation, self.shell.now());
-            for edge in std::mem::take(&mut self.edges) {
-                self.attach(edge);
-            }
+            self.tell_all(view, generation);
         } else {
             self.create();
         }
