@@ -1,118 +1,40 @@
 //! The state of the cluster: which nodes live, and which owns each room. A
 //! pure machine: events in, actions out.
 //!
-//! An assignment is stored before it is told: [`Action::Persist`] goes out,
-//! [`Event::Persisted`] comes back, and only then [`Action::Publish`] follows.
-//! Safety comes from the epoch in the store, so a lease that lapses too early
-//! costs a move and never a second winner.
+//! ```text
+//!   room without a living owner --Persist--> store --Persisted--> Publish
+//!                 ^                            |
+//!                 +--- Conflict, PersistFailed-+
+//! ```
+//!
+//! An assignment is stored before it is told. Safety comes from the epoch in
+//! the store, so a lease that lapses too early costs a move and never a second
+//! winner.
 
 use gavel_rules::{
     id::{Incarnation, NodeId, RoomId},
     order::Epoch,
-    placement::{self, Candidate},
     time::{Millis, Timestamp},
 };
 use std::collections::BTreeMap;
 
+mod event;
+mod place;
 #[cfg(test)]
 mod tests;
+
+pub use event::{Action, Event};
 
 /// A node whose stream broke is given this long to come back.
 const SUSPECT: Millis = Millis::new(700);
 /// Time between two tries to store an assignment.
 const PERSIST_RETRY: Millis = Millis::new(500);
-
-/// What happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// A room exists, with its owner as stored.
-    Room {
-        /// Which.
-        room: RoomId,
-        /// Who owned it when it was stored.
-        owner: Option<NodeId>,
-        /// Under which epoch.
-        epoch: Epoch,
-    },
-    /// A node opened a session.
-    Registered {
-        /// Which.
-        node: NodeId,
-        /// Which run of it.
-        incarnation: Incarnation,
-        /// Its relative capacity.
-        weight: u32,
-        /// Rooms that it owns already.
-        held: Vec<(RoomId, Epoch)>,
-    },
-    /// A node lives.
-    Heartbeat {
-        /// Which.
-        node: NodeId,
-        /// Which run of it.
-        incarnation: Incarnation,
-    },
-    /// A node's session broke.
-    Disconnected {
-        /// Which.
-        node: NodeId,
-        /// Which run of it.
-        incarnation: Incarnation,
-    },
-    /// An assignment is stored.
-    Persisted {
-        /// Of which room.
-        room: RoomId,
-        /// To whom.
-        owner: NodeId,
-        /// Under which epoch.
-        epoch: Epoch,
-    },
-    /// An assignment is not stored, since the store holds another epoch.
-    Conflict {
-        /// Of which room.
-        room: RoomId,
-        /// The epoch in the store.
-        epoch: Epoch,
-    },
-    /// The store gave no answer.
-    PersistFailed {
-        /// For which room.
-        room: RoomId,
-    },
-    /// Time passed.
-    Tick,
-}
-
-/// What is to be done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Store an assignment, if the store still holds `expected`.
-    Persist {
-        /// Of which room.
-        room: RoomId,
-        /// The epoch that the store should hold.
-        expected: Epoch,
-        /// To whom.
-        owner: NodeId,
-        /// Under which epoch.
-        epoch: Epoch,
-    },
-    /// Tell all who want to know who owns the room.
-    Publish {
-        /// Which room.
-        room: RoomId,
-    },
-    /// Tell this run of a node that it is no member.
-    Supersede {
-        /// Which node.
-        node: NodeId,
-        /// The run to tell.
-        incarnation: Incarnation,
-        /// The run that is a member.
-        by: Incarnation,
-    },
-}
+/// A tick this late means that this process stood still, and heartbeats may
+/// wait unread.
+const STALL: Millis = Millis::new(1_000);
+/// What is known of a node is kept for so long after its lease lapsed, so that
+/// operators see it as gone.
+const FORGET_AFTER: Millis = Millis::new(600_000);
 
 /// The cluster as the control plane knows it.
 #[derive(Debug)]
@@ -122,6 +44,10 @@ pub struct Cluster {
     learning_until: Timestamp,
     nodes: BTreeMap<NodeId, Member>,
     rooms: BTreeMap<RoomId, Placed>,
+    /// Rooms whose assignment could not be stored, and when to try again.
+    retries: BTreeMap<RoomId, Timestamp>,
+    /// When the next tick is due.
+    wake_at: Option<Timestamp>,
 }
 
 /// A node as a member.
@@ -129,23 +55,32 @@ pub struct Cluster {
 struct Member {
     incarnation: Incarnation,
     weight: u32,
-    /// When its lease lapses; none once it has.
-    lapses_at: Option<Timestamp>,
+    lease: Lease,
+    /// Rooms that it owns or is about to.
     rooms: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lease {
+    /// The node was heard of.
+    Holds { until: Timestamp },
+    /// Its stream broke: it keeps its rooms and gets no new ones.
+    Suspect { until: Timestamp },
+    /// It was silent for too long.
+    Lapsed { at: Timestamp },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Placed {
     owner: Option<NodeId>,
     epoch: Epoch,
-    persist: Persist,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Persist {
-    Idle,
-    UnderWay,
-    RetryAt(Timestamp),
+    /// The epoch that the store was seen to hold.
+    stored: Epoch,
+    /// Whether even an owner that lives needs the next epoch: it is a newer run
+    /// and fences the earlier one, or the store may hold another owner.
+    refresh: bool,
+    /// To whom an assignment is being stored.
+    under_way: Option<NodeId>,
 }
 
 // === impl Cluster ===
@@ -154,8 +89,14 @@ impl Cluster {
     /// A cluster of which nothing is known yet.
     #[must_use]
     pub fn new(lease: Millis, now: Timestamp) -> Self {
-        let learning_until = now.saturating_add(lease);
-        Self { lease, learning_until, nodes: BTreeMap::new(), rooms: BTreeMap::new() }
+        Self {
+            lease,
+            learning_until: now.saturating_add(lease),
+            nodes: BTreeMap::new(),
+            rooms: BTreeMap::new(),
+            retries: BTreeMap::new(),
+            wake_at: None,
+        }
     }
 
     /// The owner of a room and its epoch; none if there is no such room.
@@ -169,16 +110,22 @@ impl Cluster {
         self.rooms.keys()
     }
 
-    /// Whether a node's lease holds, and how many rooms it owns.
+    /// Whether a node's lease holds, and how many rooms it owns or is about to.
     #[must_use]
     pub fn member(&self, node: &NodeId) -> Option<(bool, u64)> {
-        self.nodes.get(node).map(|member| (member.lapses_at.is_some(), member.rooms))
+        self.nodes.get(node).map(|member| (member.lease.holds(), member.rooms))
+    }
+
+    /// Nodes whose lease holds.
+    #[must_use]
+    pub fn nodes_live(&self) -> usize {
+        self.nodes.values().filter(|member| member.lease.holds()).count()
     }
 
     /// Whether any node could take a room.
     #[must_use]
     pub fn has_nodes(&self) -> bool {
-        self.nodes.values().any(|member| member.lapses_at.is_some() && member.weight > 0)
+        self.nodes.values().any(Member::takes_rooms)
     }
 
     /// Takes one event; returns when to come again with a [`Event::Tick`].
@@ -189,12 +136,7 @@ impl Cluster {
         actions: &mut Vec<Action>,
     ) -> Option<Timestamp> {
         match event {
-            Event::Room { room, owner, epoch } => {
-                let placed = Placed { owner, epoch, persist: Persist::Idle };
-                self.rooms.entry(room.clone()).or_insert(placed);
-                self.recount();
-                self.place(&room, now, actions);
-            }
+            Event::Room { room, owner, epoch } => self.room(room, owner, epoch, now, actions),
             Event::Registered { node, incarnation, weight, held } => {
                 self.register(node, incarnation, weight, held, now, actions);
             }
@@ -202,31 +144,48 @@ impl Cluster {
                 self.heartbeat(&node, incarnation, now, actions);
             }
             Event::Disconnected { node, incarnation } => {
-                if let Some(member) = self.nodes.get_mut(&node)
-                    && member.incarnation == incarnation
-                    && let Some(lapses_at) = &mut member.lapses_at
-                {
-                    *lapses_at = now.saturating_add(SUSPECT).min(*lapses_at);
-                }
+                self.disconnected(&node, incarnation, now);
             }
             Event::Persisted { room, owner, epoch } => {
                 self.persisted(&room, owner, epoch, now, actions);
             }
             Event::Conflict { room, epoch } => {
-                if let Some(placed) = self.rooms.get_mut(&room) {
-                    placed.epoch = placed.epoch.max(epoch);
-                    placed.persist = Persist::Idle;
-                }
+                self.change(&room, |placed| {
+                    placed.under_way = None;
+                    placed.stored = epoch;
+                });
                 self.place(&room, now, actions);
             }
             Event::PersistFailed { room } => {
-                if let Some(placed) = self.rooms.get_mut(&room) {
-                    placed.persist = Persist::RetryAt(now.saturating_add(PERSIST_RETRY));
-                }
+                // It may be stored all the same: whoever is to own the room now
+                // does so under an epoch that the store certainly holds.
+                self.change(&room, |placed| {
+                    placed.under_way = None;
+                    placed.refresh = true;
+                });
+                self.retries.insert(room, now.saturating_add(PERSIST_RETRY));
             }
             Event::Tick => self.tick(now, actions),
         }
-        self.wake_at(now)
+        self.wake_at = self.next_wake(now);
+        self.wake_at
+    }
+
+    fn room(
+        &mut self,
+        room: RoomId,
+        owner: Option<NodeId>,
+        epoch: Epoch,
+        now: Timestamp,
+        actions: &mut Vec<Action>,
+    ) {
+        if !self.rooms.contains_key(&room) {
+            let fresh =
+                Placed { owner: None, epoch, stored: epoch, refresh: false, under_way: None };
+            self.rooms.insert(room.clone(), fresh);
+            self.change(&room, |placed| placed.owner = owner);
+        }
+        self.place(&room, now, actions);
     }
 
     fn register(
@@ -243,32 +202,39 @@ impl Cluster {
             return actions.push(Action::Supersede { node, incarnation, by });
         }
         if let Some(old) = known.filter(|known| *known < incarnation) {
-            let superseded =
-                Action::Supersede { node: node.clone(), incarnation: old, by: incarnation };
-            actions.push(superseded);
+            let node = node.clone();
+            actions.push(Action::Supersede { node, incarnation: old, by: incarnation });
         }
-        let lapses_at = Some(now.saturating_add(self.lease));
-        let member = Member { incarnation, weight, lapses_at, rooms: 0 };
-        self.nodes.insert(node.clone(), member);
-        for (room, epoch) in held {
-            // What a node holds under a later epoch than ours was decided by
-            // somebody who knew more.
-            if let Some(placed) = self.rooms.get_mut(&room)
-                && epoch > placed.epoch
-                && placed.persist != Persist::UnderWay
-            {
-                let (expected, owner) = (placed.epoch, node.clone());
-                placed.persist = Persist::UnderWay;
-                actions.push(Action::Persist { room, expected, owner, epoch });
+        let lease = Lease::Holds { until: now.saturating_add(self.lease) };
+        let rooms = self.carried_by(&node);
+        self.nodes.insert(node.clone(), Member { incarnation, weight, lease, rooms });
+        if known.is_some_and(|known| known < incarnation) {
+            for placed in self.rooms.values_mut() {
+                placed.refresh |= placed.owner.as_ref() == Some(&node);
             }
         }
-        self.recount();
+        for (room, epoch) in held {
+            self.held(room, epoch, &node, actions);
+        }
         self.place_all(now, actions);
-        // A room of this node's id was perhaps told to an earlier run.
+        // What the node was told before it registered again may be lost.
         for (room, placed) in &self.rooms {
-            if placed.owner.as_ref() == Some(&node) {
+            if placed.owner.as_ref() == Some(&node) && placed.under_way.is_none() {
                 actions.push(Action::Publish { room: room.clone() });
             }
+        }
+    }
+
+    /// A node says that it owns a room.
+    fn held(&mut self, room: RoomId, epoch: Epoch, node: &NodeId, actions: &mut Vec<Action>) {
+        let Some(placed) = self.rooms.get(&room) else { return };
+        if epoch > placed.epoch && placed.under_way.is_none() {
+            // Decided by somebody who knew more than we do.
+            let (expected, owner) = (placed.stored, node.clone());
+            self.change(&room, |placed| placed.under_way = Some(owner.clone()));
+            actions.push(Action::Persist { room, expected, owner, epoch });
+        } else if placed.owner.as_ref() != Some(node) {
+            actions.push(Action::Tell { node: node.clone(), room });
         }
     }
 
@@ -279,15 +245,21 @@ impl Cluster {
         now: Timestamp,
         actions: &mut Vec<Action>,
     ) {
-        let lease = self.lease;
-        let Some(member) = self.nodes.get_mut(node) else { return };
-        if member.incarnation != incarnation {
-            return;
-        }
-        let returned = member.lapses_at.is_none();
-        member.lapses_at = Some(now.saturating_add(lease));
-        if returned {
+        let until = now.saturating_add(self.lease);
+        let member = self.nodes.get_mut(node).filter(|known| known.incarnation == incarnation);
+        let Some(member) = member else { return };
+        let before = std::mem::replace(&mut member.lease, Lease::Holds { until });
+        if !matches!(before, Lease::Holds { .. }) {
             self.place_all(now, actions);
+        }
+    }
+
+    fn disconnected(&mut self, node: &NodeId, incarnation: Incarnation, now: Timestamp) {
+        let member = self.nodes.get_mut(node).filter(|known| known.incarnation == incarnation);
+        if let Some(member) = member
+            && let Lease::Holds { until } = member.lease
+        {
+            member.lease = Lease::Suspect { until: until.min(now.saturating_add(SUSPECT)) };
         }
     }
 
@@ -299,86 +271,89 @@ impl Cluster {
         now: Timestamp,
         actions: &mut Vec<Action>,
     ) {
-        let Some(placed) = self.rooms.get_mut(room) else { return };
-        placed.persist = Persist::Idle;
-        if epoch >= placed.epoch {
+        let Some(placed) = self.rooms.get(room) else { return };
+        let before = placed.owner.clone().filter(|before| *before != owner);
+        self.change(room, |placed| {
+            placed.under_way = None;
             placed.owner = Some(owner);
             placed.epoch = epoch;
-            actions.push(Action::Publish { room: room.clone() });
+            placed.stored = epoch;
+            placed.refresh = false;
+        });
+        actions.push(Action::Publish { room: room.clone() });
+        if let Some(node) = before {
+            actions.push(Action::Tell { node, room: room.clone() });
         }
-        self.recount();
         // The new owner may have lapsed while it was being stored.
         self.place(room, now, actions);
     }
 
     fn tick(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
-        for member in self.nodes.values_mut() {
-            if member.lapses_at.is_some_and(|at| at <= now) {
-                member.lapses_at = None;
+        let until = now.saturating_add(self.lease);
+        if self.wake_at.is_some_and(|due| now > due.saturating_add(STALL)) {
+            // It was us who were silent: everybody gets another lease.
+            for member in self.nodes.values_mut().filter(|member| member.lease.holds()) {
+                member.lease = Lease::Holds { until };
+            }
+            if now < self.learning_until.saturating_add(self.lease) {
+                self.learning_until = self.learning_until.max(until);
             }
         }
+        for member in self.nodes.values_mut() {
+            member.lease = member.lease.at(now);
+        }
+        self.nodes.retain(|node, member| {
+            let kept = !member.lease.forgotten(now);
+            if !kept {
+                actions.push(Action::Forget { node: node.clone() });
+            }
+            kept
+        });
         self.place_all(now, actions);
+        // Those that are due have been tried, or their owner came back.
+        self.retries.retain(|_, at| *at > now);
     }
 
-    fn place_all(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
-        let rooms: Vec<RoomId> = self.rooms.keys().cloned().collect();
-        for room in rooms {
-            self.place(&room, now, actions);
-        }
-    }
-
-    /// Finds an owner for a room that has none that lives.
-    fn place(&mut self, room: &RoomId, now: Timestamp, actions: &mut Vec<Action>) {
-        let Some(placed) = self.rooms.get(room) else { return };
-        match placed.persist {
-            Persist::UnderWay => return,
-            Persist::RetryAt(at) if at > now => return,
-            Persist::RetryAt(_) | Persist::Idle => {}
-        }
-        let owned = placed.owner.as_ref().is_some_and(|owner| match self.nodes.get(owner) {
-            Some(member) => member.lapses_at.is_some(),
-            None => now < self.learning_until,
-        });
-        if owned {
-            return;
-        }
-        let candidates: Vec<_> = self
-            .nodes
-            .iter()
-            .filter(|(_, member)| member.lapses_at.is_some())
-            .map(|(node, member)| Candidate { node, weight: member.weight, load: member.rooms })
-            .collect();
-        let Some(owner) = placement::place(room, &candidates).cloned() else { return };
-        let (expected, epoch) = (placed.epoch, placed.epoch.next());
-        // Counted at once, or all rooms of one moment would herd to one node.
-        if let Some(member) = self.nodes.get_mut(&owner) {
-            member.rooms += 1;
-        }
-        if let Some(placed) = self.rooms.get_mut(room) {
-            placed.persist = Persist::UnderWay;
-        }
-        actions.push(Action::Persist { room: room.clone(), expected, owner, epoch });
-    }
-
-    fn recount(&mut self) {
-        for member in self.nodes.values_mut() {
-            member.rooms = 0;
-        }
-        for placed in self.rooms.values() {
-            if let Some(member) = placed.owner.as_ref().and_then(|owner| self.nodes.get_mut(owner))
-            {
-                member.rooms += 1;
-            }
-        }
-    }
-
-    fn wake_at(&self, now: Timestamp) -> Option<Timestamp> {
-        let leases = self.nodes.values().filter_map(|member| member.lapses_at);
-        let retries = self.rooms.values().filter_map(|placed| match placed.persist {
-            Persist::RetryAt(at) => Some(at),
-            Persist::Idle | Persist::UnderWay => None,
-        });
+    fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
+        let nodes = self.nodes.values().map(|member| member.lease.next_change());
+        let retries = self.retries.values().copied();
         let learning = Some(self.learning_until).filter(|until| *until > now);
-        leases.chain(retries).chain(learning).min()
+        nodes.chain(retries).chain(learning).min()
+    }
+}
+
+// === impl Member ===
+
+impl Member {
+    fn takes_rooms(&self) -> bool {
+        self.weight > 0 && matches!(self.lease, Lease::Holds { .. })
+    }
+}
+
+// === impl Lease ===
+
+impl Lease {
+    fn holds(self) -> bool {
+        !matches!(self, Self::Lapsed { .. })
+    }
+
+    fn at(self, now: Timestamp) -> Self {
+        match self {
+            Self::Holds { until } | Self::Suspect { until } if until <= now => {
+                Self::Lapsed { at: now }
+            }
+            Self::Holds { .. } | Self::Suspect { .. } | Self::Lapsed { .. } => self,
+        }
+    }
+
+    fn next_change(self) -> Timestamp {
+        match self {
+            Self::Holds { until } | Self::Suspect { until } => until,
+            Self::Lapsed { at } => at.saturating_add(FORGET_AFTER),
+        }
+    }
+
+    fn forgotten(self, now: Timestamp) -> bool {
+        !self.holds() && self.next_change() <= now
     }
 }

@@ -16,9 +16,9 @@ use gavel_rules::{
 };
 use gavel_runtime::clock;
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -28,11 +28,20 @@ mod nodes;
 
 /// Requests that may wait for the driver.
 const QUEUE_MAX: usize = 4096;
-/// Requests taken before the machine's clock is looked at again.
+/// Commands that may wait for the owners of their rooms; further ones are
+/// answered as if the owner were away.
 const COMMANDS_MAX: usize = 4096;
+/// Assignments being stored at a time; more at once would only time out
+/// together. The rest wait, at most one for each room.
+const PERSISTS_MAX: usize = 256;
 
-/// A node's end of its session.
-pub(crate) type Outgoing = mpsc::Sender<wire::SessionResponse>;
+/// The way to a node.
+#[derive(Debug, Clone)]
+pub(crate) struct Outgoing {
+    pub(crate) sender: mpsc::Sender<wire::SessionResponse>,
+    /// Ends the session.
+    pub(crate) end: CancellationToken,
+}
 
 /// What may be asked of the driver.
 #[derive(Debug)]
@@ -84,6 +93,7 @@ struct Task {
     cluster: Cluster,
     store: Arc<dyn ClusterStore>,
     state: Arc<HttpState>,
+    clock: Clock,
     lease: Millis,
     heartbeat: Millis,
     rules: HashMap<RoomId, AuctionRules>,
@@ -93,7 +103,26 @@ struct Task {
     next_command: u64,
     created: HashMap<RoomId, oneshot::Sender<()>>,
     persists: FuturesUnordered<BoxFuture<'static, Event>>,
+    /// Assignments to be stored when others have been.
+    waiting: VecDeque<Persist>,
+    /// Rooms that each node is to be told of.
+    outbox: BTreeMap<NodeId, BTreeSet<RoomId>>,
     wake_at: Option<Timestamp>,
+}
+
+/// An assignment to be stored.
+struct Persist {
+    room: RoomId,
+    expected: Epoch,
+    owner: NodeId,
+    epoch: Epoch,
+}
+
+/// Time as the cluster sees it: it begins at this machine's time, and then goes
+/// its own pace, so that a clock that is set lapses no lease.
+struct Clock {
+    started_at: Timestamp,
+    started: Instant,
 }
 
 /// A room as the store holds it, at the start.
@@ -116,8 +145,10 @@ impl Driver {
         known: Vec<Known>,
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let (requests, inbox) = mpsc::channel(QUEUE_MAX);
+        let clock = Clock { started_at: now(), started: clock::monotonic() };
         let task = Task {
-            cluster: Cluster::new(lease, now()),
+            cluster: Cluster::new(lease, clock.now()),
+            clock,
             store,
             state,
             lease,
@@ -129,6 +160,8 @@ impl Driver {
             next_command: 1,
             created: HashMap::new(),
             persists: FuturesUnordered::new(),
+            waiting: VecDeque::new(),
+            outbox: BTreeMap::new(),
             wake_at: None,
         };
         (Self { requests }, task.run(inbox, known))
@@ -150,8 +183,18 @@ impl Driver {
     }
 }
 
+/// This machine's time, for people to read.
 fn now() -> Timestamp {
     Timestamp::new(clock::now_ms())
+}
+
+// === impl Clock ===
+
+impl Clock {
+    fn now(&self) -> Timestamp {
+        let passed = clock::monotonic().saturating_duration_since(self.started).as_millis();
+        self.started_at.saturating_add(Millis::new(u64::try_from(passed).unwrap_or(u64::MAX)))
+    }
 }
 
 /// Stops the task when the token says so.
@@ -168,18 +211,44 @@ impl Task {
             self.step(Event::Room { room, owner, epoch });
         }
         loop {
-            let pause = self.wake_at.map(|at| Duration::from_millis(at.since(now()).get()));
+            self.settle();
+            let pause = self.wake_at.map(|at| at.since(self.clock.now()).get());
+            let pause = Duration::from_millis(pause.unwrap_or_default());
             tokio::select! {
                 request = inbox.recv() => match request {
                     Some(request) => self.on(request),
                     None => return,
                 },
-                Some(event) = self.persists.next() => self.step(event),
-                () = tokio::time::sleep(pause.unwrap_or(Duration::MAX)), if pause.is_some() => {
+                Some(event) = self.persists.next() => self.stored(event),
+                () = tokio::time::sleep(pause), if self.wake_at.is_some() => {
                     self.step(Event::Tick);
                 }
             }
         }
+    }
+
+    /// Takes one answer of the store and those that came with it, so that
+    /// nodes are told of all of them at once.
+    fn stored(&mut self, event: Event) {
+        self.step(event);
+        for _ in 0..PERSISTS_MAX {
+            let Some(Some(event)) = self.persists.next().now_or_never() else { return };
+            self.step(event);
+        }
+    }
+
+    /// Starts what waits, tells what is to be told and shows where things
+    /// stand.
+    fn settle(&mut self) {
+        while self.persists.len() < PERSISTS_MAX
+            && let Some(persist) = self.waiting.pop_front()
+        {
+            self.persist(persist);
+        }
+        self.send_outbox();
+        let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        self.state.nodes_live.store(count(self.cluster.nodes_live()), Ordering::Relaxed);
+        self.state.rooms.store(count(self.rules.len()), Ordering::Relaxed);
     }
 
     fn on(&mut self, request: Request) {
@@ -204,37 +273,40 @@ impl Task {
 
     fn step(&mut self, event: Event) {
         let mut actions = Vec::new();
-        self.wake_at = self.cluster.step(event, now(), &mut actions);
+        self.wake_at = self.cluster.step(event, self.clock.now(), &mut actions);
         for action in actions {
             match action {
                 Action::Persist { room, expected, owner, epoch } => {
-                    self.persist(room, expected, owner, epoch);
+                    self.waiting.push_back(Persist { room, expected, owner, epoch });
                 }
                 Action::Publish { room } => self.publish(&room),
+                Action::Tell { node, room } => self.tell(&node, &room),
                 Action::Supersede { node, incarnation, by } => {
                     self.supersede(&node, incarnation, by);
                 }
+                Action::Forget { node } => self.forget(&node),
             }
         }
-        let live = self.nodes.keys().filter_map(|node| self.cluster.member(node));
-        let live = live.filter(|(live, _)| *live).count();
-        let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        self.state.nodes_live.store(count(live), Ordering::Relaxed);
-        self.state.rooms.store(count(self.rules.len()), Ordering::Relaxed);
     }
 
     /// Stores an assignment; what comes of it is the machine's next event.
-    fn persist(&self, room: RoomId, expected: Epoch, owner: NodeId, epoch: Epoch) {
-        let store = Arc::clone(&self.store);
+    fn persist(&self, Persist { room, expected, owner, epoch }: Persist) {
+        let (store, state) = (Arc::clone(&self.store), Arc::clone(&self.state));
         let span = tracing::info_span!("cluster.place", room.id = %room, node.id = %owner,
             epoch = epoch.get());
         let persist = async move {
             match store.assign(&room, expected, Some(&owner), epoch).await {
-                Ok(Assigned::Done) => Event::Persisted { room, owner, epoch },
+                Ok(Assigned::Done) => {
+                    state.assignments.fetch_add(1, Ordering::Relaxed);
+                    Event::Persisted { room, owner, epoch }
+                }
                 Ok(Assigned::Conflict { epoch }) => Event::Conflict { room, epoch },
-                Ok(Assigned::UnknownRoom) => Event::PersistFailed { room },
+                Ok(Assigned::UnknownRoom) => {
+                    tracing::warn!(room.id = %room, "the store no longer knows this room");
+                    Event::PersistFailed { room }
+                }
                 Err(error) => {
-                    tracing::warn!(%error, "an assignment cannot be stored; trying again");
+                    tracing::debug!(%error, room.id = %room, "not stored; trying again");
                     Event::PersistFailed { room }
                 }
             }
@@ -243,6 +315,9 @@ impl Task {
     }
 
     fn on_created(&mut self, room: RoomId, rules: AuctionRules, done: oneshot::Sender<()>) {
+        if self.rules.contains_key(&room) {
+            return done.send(()).unwrap_or_default();
+        }
         self.rules.insert(room.clone(), rules);
         if self.cluster.has_nodes() {
             self.created.insert(room.clone(), done);
@@ -251,7 +326,7 @@ impl Task {
         }
         self.step(Event::Room { room: room.clone(), owner: None, epoch: Epoch::default() });
         // Nodes may have asked for it before it was there.
-        self.publish_to_watchers(&room);
+        self.appeared(&room);
     }
 
     fn room(&self, room: &RoomId) -> Option<admin::Room> {

@@ -27,10 +27,11 @@ use gavel_proto::{
 use gavel_rules::time::Millis;
 use gavel_runtime::grpc;
 use parking_lot::Mutex;
-use std::sync::Arc;
+use status::CallError;
+use std::{sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::TcpIncoming;
+use tonic::{Status, Streaming, transport::server::TcpIncoming};
 
 /// What the services share.
 #[derive(Debug, Clone)]
@@ -45,12 +46,27 @@ pub(crate) struct Services {
     pub(crate) stop: CancellationToken,
 }
 
+/// How long a stream may take for its first message.
+const FIRST_MESSAGE_WAIT: Duration = Duration::from_secs(5);
+
+/// The message that opens a stream.
+async fn first_message<T>(stream: &mut Streaming<T>) -> Result<T, Status> {
+    let first = tokio::time::timeout(FIRST_MESSAGE_WAIT, stream.message()).await;
+    first.map_err(|_| CallError::Silent)??.ok_or_else(|| CallError::Silent.into())
+}
+
 /// Serves until the control plane stops.
 pub(crate) async fn serve(services: Services, listener: TcpListener, config: &Config) {
     let token = AdminToken::new(&config.admin.token);
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<FleetServiceServer<Services>>().await;
+    health.set_serving::<ConfigServiceServer<Services>>().await;
+    health.set_serving::<TelemetryServiceServer<Services>>().await;
     health.set_serving::<RoomServiceServer<Services>>().await;
+    health.set_serving::<NodeServiceServer<Services>>().await;
+    health.set_serving::<LimitServiceServer<Services>>().await;
+    health.set_serving::<FlagServiceServer<Services>>().await;
+    health.set_serving::<MetricsServiceServer<Services>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(DESCRIPTORS)
         .build_v1();

@@ -1,10 +1,19 @@
-//! The cluster machine against a store that always answers.
+//! The cluster machine by example.
+
+mod chaos;
+mod transcript;
 
 use super::*;
-use proptest::prelude::*;
-use std::collections::BTreeMap;
 
 const LEASE: Millis = Millis::new(3_000);
+
+fn room(name: &str) -> RoomId {
+    name.parse().expect("id")
+}
+
+fn node(name: &str) -> NodeId {
+    name.parse().expect("id")
+}
 
 /// A cluster with a store that always answers at once.
 struct World {
@@ -12,7 +21,9 @@ struct World {
     now: u64,
     stored: BTreeMap<RoomId, (NodeId, Epoch)>,
     published: Vec<RoomId>,
+    told: Vec<(NodeId, RoomId)>,
     superseded: Vec<(NodeId, Incarnation)>,
+    forgotten: Vec<NodeId>,
 }
 
 impl World {
@@ -22,7 +33,9 @@ impl World {
             now: 0,
             stored: BTreeMap::new(),
             published: Vec::new(),
+            told: Vec::new(),
             superseded: Vec::new(),
+            forgotten: Vec::new(),
         }
     }
 
@@ -32,6 +45,8 @@ impl World {
         for action in actions {
             match action {
                 Action::Publish { room } => self.published.push(room),
+                Action::Tell { node, room } => self.told.push((node, room)),
+                Action::Forget { node } => self.forgotten.push(node),
                 Action::Supersede { node, incarnation, .. } => {
                     self.superseded.push((node, incarnation));
                 }
@@ -46,157 +61,219 @@ impl World {
         }
     }
 
-    fn room(&mut self, room: &str) {
-        let room = room.parse().expect("id");
-        self.step(Event::Room { room, owner: None, epoch: Epoch::default() });
+    /// Lets time pass, with a tick whenever the machine asked for one.
+    fn until(&mut self, now: u64) {
+        while let Some(due) = self.cluster.wake_at.filter(|due| due.as_millis() <= now) {
+            self.now = self.now.max(due.as_millis());
+            self.step(Event::Tick);
+        }
+        self.now = now;
     }
 
-    fn register(&mut self, node: &str, incarnation: u64) {
-        self.step(Event::Registered {
-            node: node.parse().expect("id"),
-            incarnation: Incarnation::new(incarnation),
-            weight: 100,
-            held: Vec::new(),
-        });
+    fn room(&mut self, name: &str) {
+        self.step(Event::Room { room: room(name), owner: None, epoch: Epoch::default() });
     }
 
-    fn heartbeat(&mut self, node: &str, incarnation: u64) {
-        let node = node.parse().expect("id");
-        self.step(Event::Heartbeat { node, incarnation: Incarnation::new(incarnation) });
+    fn register(&mut self, name: &str, incarnation: u64, held: &[(&str, u64)]) {
+        let held = held.iter().map(|(name, epoch)| (room(name), Epoch::new(*epoch))).collect();
+        let incarnation = Incarnation::new(incarnation);
+        self.step(Event::Registered { node: node(name), incarnation, weight: 100, held });
     }
 
-    fn owner(&self, room: &str) -> Option<(String, u64)> {
-        let (owner, epoch) = self.cluster.assignment(&room.parse().expect("id"))?;
+    fn heartbeat(&mut self, name: &str) {
+        self.step(Event::Heartbeat { node: node(name), incarnation: Incarnation::new(1) });
+    }
+
+    fn disconnect(&mut self, name: &str) {
+        self.step(Event::Disconnected { node: node(name), incarnation: Incarnation::new(1) });
+    }
+
+    fn owner(&self, name: &str) -> Option<(String, u64)> {
+        let (owner, epoch) = self.cluster.assignment(&room(name))?;
         Some((owner?.to_string(), epoch.get()))
+    }
+
+    /// How many of the rooms r0, r1, .. a node owns.
+    fn owned(&self, name: &str) -> usize {
+        self.stored.values().filter(|(owner, _)| *owner == node(name)).count()
     }
 }
 
-#[test]
-fn a_room_waits_for_a_node_and_then_has_one_owner() {
-    let mut world = World::new();
-    world.room("a");
-    assert_eq!(world.owner("a"), None);
-    world.register("n1", 1);
-    assert_eq!(world.owner("a"), Some(("n1".to_owned(), 1)));
-    assert!(world.published.contains(&"a".parse().expect("id")));
-    world.register("n2", 1);
-    assert_eq!(world.owner("a"), Some(("n1".to_owned(), 1)), "a new node takes nothing away");
+fn owns(name: &str, epoch: u64) -> Option<(String, u64)> {
+    Some((name.to_owned(), epoch))
 }
 
 #[test]
 fn rooms_of_a_lapsed_node_move_under_the_next_epoch() {
     let mut world = World::new();
-    world.register("n1", 1);
-    world.register("n2", 1);
+    world.register("n1", 1, &[]);
+    world.register("n2", 1, &[]);
     for n in 0..20 {
         world.room(&format!("r{n}"));
     }
-    let of = |world: &World, node: &str| {
-        (0..20).filter(|n| world.owner(&format!("r{n}")).expect("owner").0 == node).count()
-    };
-    assert!(of(&world, "n1") >= 7 && of(&world, "n2") >= 7, "rooms are spread");
-    world.now = 2_900;
-    world.heartbeat("n2", 1);
-    world.now = 3_000;
-    world.step(Event::Tick);
-    assert_eq!(of(&world, "n2"), 20);
-    world.now = 6_000;
-    world.step(Event::Tick);
-    assert_eq!(of(&world, "n2"), 20, "without a node that lives, the last one stays noted");
+    assert!(world.owned("n1") >= 7 && world.owned("n2") >= 7, "rooms are spread");
+    world.until(2_900);
+    world.heartbeat("n2");
+    world.until(3_000);
+    assert_eq!(world.owned("n2"), 20);
+    world.until(6_000);
+    assert_eq!(world.owned("n2"), 20, "without a node that lives, the last one stays noted");
 }
 
 #[test]
-fn a_broken_stream_is_a_suspicion_for_700_ms() {
+fn rooms_of_one_moment_do_not_herd() {
     let mut world = World::new();
-    world.register("n1", 1);
+    for n in 0..300 {
+        world.room(&format!("r{n}"));
+    }
+    let mut actions = Vec::new();
+    for name in ["n1", "n2", "n3"] {
+        let (incarnation, held) = (Incarnation::new(1), Vec::new());
+        let event = Event::Registered { node: node(name), incarnation, weight: 100, held };
+        world.cluster.step(event, Timestamp::new(0), &mut actions);
+    }
+    assert_eq!(world.cluster.member(&node("n1")), Some((true, 300)), "the first takes all");
+    // The first goes before anything is stored: the others share, and no
+    // answer of the store in between resets what they are about to carry.
+    for action in actions {
+        let Action::Persist { room, owner, epoch, .. } = action else { continue };
+        let event = Event::Persisted { room, owner, epoch };
+        world.cluster.step(event, Timestamp::new(0), &mut Vec::new());
+    }
+    let mut actions = Vec::new();
+    for name in ["n2", "n3"] {
+        let (node, incarnation) = (node(name), Incarnation::new(1));
+        let event = Event::Heartbeat { node, incarnation };
+        world.cluster.step(event, Timestamp::new(2_900), &mut actions);
+    }
+    world.cluster.step(Event::Tick, Timestamp::new(3_000), &mut actions);
+    assert_eq!(actions.len(), 300);
+    for name in ["n2", "n3"] {
+        let (_, carried) = world.cluster.member(&node(name)).expect("a member");
+        assert!((120..=180).contains(&carried), "{name} carries {carried}");
+    }
+}
+
+#[test]
+fn a_suspect_keeps_its_rooms_and_gets_no_new_ones() {
+    let mut world = World::new();
+    world.register("n1", 1, &[]);
     world.room("a");
-    world.register("n2", 1);
-    let (node, incarnation) = ("n1".parse().expect("id"), Incarnation::new(1));
-    world.step(Event::Disconnected { node, incarnation });
-    world.now = 699;
-    world.step(Event::Tick);
-    assert_eq!(world.owner("a"), Some(("n1".to_owned(), 1)));
-    world.now = 700;
-    world.step(Event::Tick);
-    assert_eq!(world.owner("a"), Some(("n2".to_owned(), 2)));
+    world.disconnect("n1");
+    world.room("b");
+    assert_eq!((world.owner("a"), world.owner("b")), (owns("n1", 1), None));
+    world.until(500);
+    world.register("n1", 1, &[("a", 1)]);
+    assert_eq!((world.owner("a"), world.owner("b")), (owns("n1", 1), owns("n1", 1)));
+    world.until(2_000);
+    assert_eq!(world.owner("a"), owns("n1", 1), "it came back in time");
 }
 
 #[test]
-fn an_owner_from_the_store_gets_one_lease_to_come_back() {
+fn a_newer_run_gets_the_next_epoch_which_fences_the_earlier_one() {
     let mut world = World::new();
-    let (room, owner) = ("a".parse().expect("id"), "n1".parse::<NodeId>().expect("id"));
-    world.stored.insert("a".parse().expect("id"), (owner.clone(), Epoch::new(7)));
-    world.step(Event::Room { room, owner: Some(owner), epoch: Epoch::new(7) });
-    world.register("n2", 1);
-    world.now = 2_999;
-    world.heartbeat("n2", 1);
-    world.step(Event::Tick);
-    assert_eq!(world.owner("a"), Some(("n1".to_owned(), 7)));
-    world.now = 3_000;
-    world.step(Event::Tick);
-    assert_eq!(world.owner("a"), Some(("n2".to_owned(), 8)));
-}
-
-#[test]
-fn the_newest_run_of_a_node_is_the_member() {
-    let mut world = World::new();
-    world.register("n1", 5);
-    world.register("n1", 4);
-    world.register("n1", 6);
+    world.register("n1", 5, &[]);
+    world.room("a");
+    world.register("n2", 1, &[]);
+    world.register("n1", 4, &[]);
+    assert_eq!(world.owner("a"), owns("n1", 1), "an older run changes nothing");
+    world.register("n1", 6, &[]);
+    assert_eq!(world.owner("a"), owns("n1", 2));
+    world.register("n1", 6, &[("a", 2)]);
+    assert_eq!(world.owner("a"), owns("n1", 2), "the same run keeps its epoch");
     let runs: Vec<_> = world.superseded.iter().map(|(_, run)| run.get()).collect();
     assert_eq!(runs, [4, 5]);
 }
 
 #[test]
-fn a_store_without_an_answer_is_asked_again() {
-    let mut cluster = Cluster::new(LEASE, Timestamp::new(0));
-    let mut actions = Vec::new();
-    let room: RoomId = "a".parse().expect("id");
-    let owner = None;
-    let event = Event::Room { room: room.clone(), owner, epoch: Epoch::default() };
-    cluster.step(event, Timestamp::new(0), &mut actions);
-    let event = Event::Registered {
-        node: "n1".parse().expect("id"),
-        incarnation: Incarnation::new(1),
-        weight: 1,
-        held: Vec::new(),
-    };
-    cluster.step(event, Timestamp::new(0), &mut actions);
-    assert!(matches!(actions.as_slice(), [Action::Persist { .. }]));
-    actions.clear();
-    let event = Event::PersistFailed { room };
-    let wake = cluster.step(event, Timestamp::new(10), &mut actions);
-    assert_eq!((wake, actions.len()), (Some(Timestamp::new(510)), 0));
-    cluster.step(Event::Tick, Timestamp::new(510), &mut actions);
-    assert!(matches!(actions.as_slice(), [Action::Persist { .. }]));
+fn whoever_lost_a_room_is_told() {
+    let mut world = World::new();
+    world.register("n1", 1, &[]);
+    world.room("a");
+    world.until(2_000);
+    world.register("n2", 1, &[]);
+    world.until(3_000);
+    assert_eq!(world.owner("a"), owns("n2", 2));
+    assert_eq!(world.told, [(node("n1"), room("a"))], "in case it can still hear");
+    world.register("n1", 1, &[("a", 1), ("nothing", 9)]);
+    assert_eq!(world.told.len(), 2, "and when it comes back");
+    assert_eq!(world.owner("a"), owns("n2", 2));
 }
 
-proptest! {
-    /// Whatever comes and goes: epochs only rise (asserted in `World`), and
-    /// where a node lives, every room has an owner that lives.
-    #[test]
-    fn every_room_has_a_living_owner(moves in prop::collection::vec((0..5_u8, 0..4_u8, 0..2_000_u64), 1..80)) {
-        let mut world = World::new();
-        world.now = 10_000;
-        for (what, which, after) in moves {
-            world.now += after;
-            world.step(Event::Tick);
-            match what {
-                0 => world.room(&format!("r{which}")),
-                1 => world.register(&format!("n{which}"), 1),
-                2 | 3 => world.heartbeat(&format!("n{which}"), 1),
-                _ => {
-                    let node = format!("n{which}").parse().expect("id");
-                    world.step(Event::Disconnected { node, incarnation: Incarnation::new(1) });
-                }
-            }
-            if world.cluster.has_nodes() {
-                for room in world.cluster.rooms() {
-                    let (owner, _) = world.cluster.assignment(room).expect("room");
-                    let member = world.cluster.member(owner.expect("an owner"));
-                    prop_assert!(member.is_some_and(|(live, _)| live));
-                }
-            }
-        }
+#[test]
+fn a_later_epoch_of_a_node_is_believed() {
+    let mut world = World::new();
+    world.register("n1", 1, &[]);
+    world.room("a");
+    world.register("n2", 1, &[("a", 9)]);
+    assert_eq!(world.owner("a"), owns("n2", 9));
+}
+
+#[test]
+fn a_node_that_stays_away_is_forgotten_in_the_end() {
+    let mut world = World::new();
+    world.register("n1", 1, &[]);
+    world.room("a");
+    world.until(602_999);
+    assert_eq!(world.cluster.member(&node("n1")), Some((false, 1)));
+    world.until(603_000);
+    assert_eq!(world.forgotten, [node("n1")]);
+    assert_eq!(world.cluster.member(&node("n1")), None);
+    world.register("n1", 1, &[("a", 1)]);
+    assert_eq!(world.owner("a"), owns("n1", 1));
+    assert_eq!(world.cluster.member(&node("n1")), Some((true, 1)));
+}
+
+#[test]
+fn after_a_stall_of_ours_nobody_has_lapsed() {
+    let mut world = World::new();
+    world.register("n1", 1, &[]);
+    world.room("a");
+    world.register("n2", 1, &[]);
+    world.now = 60_000;
+    world.heartbeat("n2");
+    world.step(Event::Tick);
+    assert_eq!(world.owner("a"), owns("n1", 1), "its heartbeats may wait unread");
+    world.until(62_000);
+    world.heartbeat("n2");
+    world.until(63_000);
+    assert_eq!(world.owner("a"), owns("n2", 2), "it had a whole lease to show itself");
+}
+
+/// A room whose first assignment the store is asked for.
+fn asked() -> (Cluster, Vec<Action>) {
+    let (mut cluster, mut actions) = (Cluster::new(LEASE, Timestamp::new(0)), Vec::new());
+    let event = Event::Room { room: room("a"), owner: None, epoch: Epoch::default() };
+    cluster.step(event, Timestamp::new(0), &mut actions);
+    let (incarnation, held) = (Incarnation::new(1), Vec::new());
+    let event = Event::Registered { node: node("n1"), incarnation, weight: 1, held };
+    cluster.step(event, Timestamp::new(0), &mut actions);
+    (cluster, actions)
+}
+
+#[test]
+fn a_store_without_an_answer_is_asked_again() {
+    let (mut cluster, mut actions) = asked();
+    assert!(matches!(actions.as_slice(), [Action::Persist { .. }]));
+    actions.clear();
+    let event = Event::PersistFailed { room: room("a") };
+    let wake = cluster.step(event, Timestamp::new(10), &mut actions);
+    assert_eq!((wake, actions.len()), (Some(Timestamp::new(510)), 0));
+    let wake = cluster.step(Event::Tick, Timestamp::new(510), &mut actions);
+    assert!(matches!(actions.as_slice(), [Action::Persist { .. }]));
+    assert_eq!(wake, Some(Timestamp::new(3_000)), "nothing is left to be tried");
+}
+
+#[test]
+fn a_conflict_is_decided_anew_from_what_the_store_holds() {
+    let (mut cluster, mut actions) = asked();
+    // Also where the store lost what it once held.
+    for (held, next) in [(7, 8), (3, 4)] {
+        actions.clear();
+        let event = Event::Conflict { room: room("a"), epoch: Epoch::new(held) };
+        cluster.step(event, Timestamp::new(10), &mut actions);
+        let (expected, epoch) = (Epoch::new(held), Epoch::new(next));
+        let persist = Action::Persist { room: room("a"), expected, owner: node("n1"), epoch };
+        assert_eq!(actions, [persist]);
     }
 }

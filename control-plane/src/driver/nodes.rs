@@ -4,8 +4,16 @@ use super::{Down, Outgoing, Registered, Task};
 use crate::cluster::Event;
 use gavel_proto::{admin::v1 as admin, fleet::v1 as wire};
 use gavel_rules::id::{Incarnation, NodeId, RoomId};
-use std::sync::atomic::Ordering;
+use tokio::sync::mpsc::error::TrySendError;
 use wire::session_request::Kind as Up;
+
+/// Nodes that may be known; the session of a further one is ended.
+const NODES_MAX: usize = 1_000;
+/// Rooms in one message, which keeps it far below what gRPC takes.
+const ASSIGNMENTS_MAX: usize = 500;
+/// Rooms that do not exist which one node may watch; of further ones it is told
+/// that they are unknown, and must ask again to learn that they came.
+const UNKNOWN_WATCHED_MAX: usize = 10_000;
 
 /// A node that is or was connected.
 #[derive(Debug)]
@@ -15,6 +23,8 @@ pub(super) struct Line {
     outgoing: Outgoing,
     heartbeat: wire::Heartbeat,
     heartbeat_at: u64,
+    /// Rooms that it watches although they do not exist.
+    unknown_watched: usize,
 }
 
 // === impl Line ===
@@ -23,7 +33,12 @@ impl Line {
     /// Queues a message; a node that does not read loses its session, and
     /// gets everything anew with the next one.
     pub(super) fn send(&self, kind: Down) -> bool {
-        self.outgoing.try_send(wire::SessionResponse { kind: Some(kind) }).is_ok()
+        let sent = self.outgoing.sender.try_send(wire::SessionResponse { kind: Some(kind) });
+        if let Err(TrySendError::Full(_)) = sent {
+            tracing::warn!(node.id = self.about.node_id, "a node does not read; its session ends");
+            self.outgoing.end.cancel();
+        }
+        sent.is_ok()
     }
 }
 
@@ -32,15 +47,22 @@ impl Line {
 impl Task {
     pub(super) fn opened(&mut self, register: Registered, outgoing: Outgoing) {
         let Registered { node, incarnation, about, held } = register;
+        if self.nodes.len() >= NODES_MAX && !self.nodes.contains_key(&node) {
+            tracing::warn!(node.id = %node, NODES_MAX, "too many nodes; one is turned away");
+            return outgoing.end.cancel();
+        }
         let weight = if about.weight == 0 { 100 } else { about.weight };
         let newer = self.nodes.get(&node).is_none_or(|line| line.incarnation <= incarnation);
         if newer {
+            // Interest is restated on each session.
+            self.unwatch_all(&node);
             let line = Line {
                 incarnation,
                 about,
                 outgoing,
                 heartbeat: wire::Heartbeat::default(),
                 heartbeat_at: super::now().as_millis(),
+                unknown_watched: 0,
             };
             line.send(Down::Welcome(wire::Welcome {
                 lease_ms: self.lease.get(),
@@ -54,7 +76,7 @@ impl Task {
         } else if let Some(line) = self.nodes.get(&node) {
             let superseded = wire::Superseded { incarnation: line.incarnation.get() };
             let kind = Some(Down::Superseded(superseded));
-            drop(outgoing.try_send(wire::SessionResponse { kind }));
+            drop(outgoing.sender.try_send(wire::SessionResponse { kind }));
         }
         self.step(Event::Registered { node, incarnation, weight, held });
     }
@@ -83,13 +105,10 @@ impl Task {
 
     pub(super) fn ended(&mut self, node: NodeId, incarnation: Incarnation, outgoing: &Outgoing) {
         let current = self.nodes.get(&node).is_some_and(|line| {
-            line.incarnation == incarnation && line.outgoing.same_channel(outgoing)
+            line.incarnation == incarnation && line.outgoing.sender.same_channel(&outgoing.sender)
         });
         if current {
-            for watchers in self.watchers.values_mut() {
-                watchers.remove(&node);
-            }
-            self.watchers.retain(|_, watchers| !watchers.is_empty());
+            self.unwatch_all(&node);
             self.step(Event::Disconnected { node, incarnation });
         }
     }
@@ -102,60 +121,101 @@ impl Task {
         }
     }
 
+    /// Drops what is kept of a node that has been away for long.
+    pub(super) fn forget(&mut self, node: &NodeId) {
+        self.nodes.remove(node);
+        self.outbox.remove(node);
+        self.unwatch_all(node);
+    }
+
+    fn unwatch_all(&mut self, node: &NodeId) {
+        self.watchers.retain(|_, watchers| {
+            watchers.remove(node);
+            !watchers.is_empty()
+        });
+    }
+
     fn interest(&mut self, node: &NodeId, interest: wire::Interest) {
         let parse = |rooms: Vec<String>| rooms.into_iter().filter_map(|room| room.parse().ok());
         for room in parse(interest.remove) {
             let room: RoomId = room;
-            if let Some(watchers) = self.watchers.get_mut(&room) {
-                watchers.remove(node);
-                if watchers.is_empty() {
-                    self.watchers.remove(&room);
+            let Some(watchers) = self.watchers.get_mut(&room) else { continue };
+            let watched = watchers.remove(node);
+            if watchers.is_empty() {
+                self.watchers.remove(&room);
+            }
+            if watched && !self.rules.contains_key(&room) {
+                self.count_unknown(node, |n| n.saturating_sub(1));
+            }
+        }
+        let mut unknown = Vec::new();
+        for room in parse(interest.add) {
+            if self.rules.contains_key(&room) {
+                self.tell(node, &room);
+            } else {
+                unknown.push(room.to_string());
+                let line = self.nodes.get(node);
+                if line.is_none_or(|line| line.unknown_watched >= UNKNOWN_WATCHED_MAX) {
+                    continue;
                 }
             }
-        }
-        let mut assignments = wire::Assignments::default();
-        for room in parse(interest.add) {
-            match self.assignment(&room, node) {
-                Some(assignment) => assignments.assigned.push(assignment),
-                None => assignments.unknown.push(room.to_string()),
+            let known = self.rules.contains_key(&room);
+            if self.watchers.entry(room).or_default().insert(node.clone()) && !known {
+                self.count_unknown(node, |n| n + 1);
             }
-            self.watchers.entry(room).or_default().insert(node.clone());
         }
         if let Some(line) = self.nodes.get(node) {
-            line.send(Down::Assignments(assignments));
+            for unknown in unknown.chunks(ASSIGNMENTS_MAX) {
+                let unknown = unknown.to_vec();
+                line.send(Down::Assignments(wire::Assignments { assigned: Vec::new(), unknown }));
+            }
+        }
+    }
+
+    fn count_unknown(&mut self, node: &NodeId, count: impl FnOnce(usize) -> usize) {
+        if let Some(line) = self.nodes.get_mut(node) {
+            line.unknown_watched = count(line.unknown_watched);
+        }
+    }
+
+    /// Tells the watchers of a room that did not exist before, which counts as
+    /// unknown no longer.
+    pub(super) fn appeared(&mut self, room: &RoomId) {
+        for node in self.watchers.get(room).cloned().into_iter().flatten() {
+            self.count_unknown(&node, |n| n.saturating_sub(1));
+            self.tell(&node, room);
         }
     }
 
     /// Tells the owner of a room and all who watch it.
     pub(super) fn publish(&mut self, room: &RoomId) {
-        self.state.assignments.fetch_add(1, Ordering::Relaxed);
         let owner = self.cluster.assignment(room).and_then(|(owner, _)| owner).cloned();
-        if let Some(owner) = &owner {
-            self.tell(owner, room);
+        for node in owner.into_iter().chain(self.watchers.get(room).cloned().into_iter().flatten())
+        {
+            self.tell(&node, room);
         }
-        self.publish_to_watchers(room);
         if let Some(done) = self.created.remove(room) {
             // Whoever created it may have gone.
             done.send(()).unwrap_or_default();
         }
     }
 
-    pub(super) fn publish_to_watchers(&self, room: &RoomId) {
-        let owner = self.cluster.assignment(room).and_then(|(owner, _)| owner);
-        for node in self.watchers.get(room).into_iter().flatten() {
-            if Some(node) != owner {
-                self.tell(node, room);
-            }
-        }
+    /// Notes that a node is to be told of a room; what it is told is how things
+    /// stand when the message leaves.
+    pub(super) fn tell(&mut self, node: &NodeId, room: &RoomId) {
+        self.outbox.entry(node.clone()).or_default().insert(room.clone());
     }
 
-    fn tell(&self, node: &NodeId, room: &RoomId) {
-        let (Some(line), Some(assignment)) = (self.nodes.get(node), self.assignment(room, node))
-        else {
-            return;
-        };
-        let assigned = vec![assignment];
-        line.send(Down::Assignments(wire::Assignments { assigned, unknown: Vec::new() }));
+    pub(super) fn send_outbox(&mut self) {
+        for (node, rooms) in std::mem::take(&mut self.outbox) {
+            let Some(line) = self.nodes.get(&node) else { continue };
+            let assigned = rooms.iter().filter_map(|room| self.assignment(room, &node));
+            let assigned: Vec<_> = assigned.collect();
+            for assigned in assigned.chunks(ASSIGNMENTS_MAX) {
+                let (assigned, unknown) = (assigned.to_vec(), Vec::new());
+                line.send(Down::Assignments(wire::Assignments { assigned, unknown }));
+            }
+        }
     }
 
     /// The assignment of a room as `node` is told it.

@@ -1,17 +1,20 @@
 //! The documents on their way to the nodes.
 
-use super::Services;
+use super::{Services, first_message, status::CallError};
 use crate::{
     flags, limits,
     store::{ClusterStore, Document, DocumentName, StoreError},
 };
 use gavel_proto::config::v1::{self as wire, config_service_server::ConfigService, resource::Kind};
-use gavel_rules::order::Version;
+use gavel_rules::{id::NodeId, order::Version};
 use gavel_runtime::tasks;
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
@@ -33,7 +36,16 @@ pub(crate) struct Newest {
 /// Which versions are in force on each node.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Holders {
-    by_node: Arc<Mutex<HashMap<String, (u64, u64)>>>,
+    by_node: Arc<Mutex<HashMap<NodeId, Holding>>>,
+    streams: Arc<AtomicU64>,
+}
+
+/// What a node's newest stream told.
+#[derive(Debug, Clone, Copy, Default)]
+struct Holding {
+    stream: u64,
+    limits: u64,
+    flags: u64,
 }
 
 // === impl Documents ===
@@ -86,19 +98,34 @@ async fn stored(
 impl Holders {
     /// Versions of the limits and the flags in force on a node.
     pub(crate) fn of(&self, node: &str) -> (u64, u64) {
-        self.by_node.lock().get(node).copied().unwrap_or_default()
+        let Ok(node) = node.parse::<NodeId>() else { return (0, 0) };
+        let holding = self.by_node.lock().get(&node).copied().unwrap_or_default();
+        (holding.limits, holding.flags)
     }
 
-    fn note(&self, answer: &wire::StreamConfigRequest) {
-        let version = |name: &str| {
-            answer.held.iter().find(|held| held.name == name).map_or(0, |held| held.version)
+    fn next_stream(&self) -> u64 {
+        self.streams.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn note(&self, node: &NodeId, stream: u64, answer: &wire::StreamConfigRequest) {
+        let version = |name: DocumentName| {
+            let held = answer.held.iter().find(|held| held.name == name.as_str());
+            held.map_or(0, |held| held.version)
         };
-        let versions = (version("limits"), version("flags"));
-        self.by_node.lock().insert(answer.node_id.clone(), versions);
+        let (limits, flags) = (version(DocumentName::Limits), version(DocumentName::Flags));
+        let mut by_node = self.by_node.lock();
+        let holding = by_node.entry(node.clone()).or_default();
+        // A stream that was followed by another may still have something to say.
+        if holding.stream <= stream {
+            *holding = Holding { stream, limits, flags };
+        }
     }
 
-    fn forget(&self, node: &str) {
-        self.by_node.lock().remove(node);
+    fn forget(&self, node: &NodeId, stream: u64) {
+        let mut by_node = self.by_node.lock();
+        if by_node.get(node).is_some_and(|holding| holding.stream == stream) {
+            by_node.remove(node);
+        }
     }
 }
 
@@ -111,75 +138,108 @@ impl ConfigService for Services {
         request: Request<Streaming<wire::StreamConfigRequest>>,
     ) -> Result<Response<Self::StreamConfigStream>, Status> {
         let mut answers = request.into_inner();
-        let Some(hello) = answers.message().await? else {
-            return Err(Status::invalid_argument("the first message must name the node"));
-        };
-        if hello.node_id.parse::<gavel_rules::id::NodeId>().is_err() {
-            return Err(Status::invalid_argument("node_id: is not an id"));
-        }
-        self.holders.note(&hello);
+        let hello = first_message(&mut answers).await?;
+        let node: NodeId = hello.node_id.parse().map_err(CallError::id("node_id"))?;
+        let stream = self.holders.next_stream();
+        self.holders.note(&node, stream, &hello);
         let (sender, receiver) = mpsc::channel(4);
         let services = self.clone();
-        let node = hello.node_id;
         drop(tasks::spawn("config.stream", async move {
-            let ended = push(&services, &mut answers, &sender).await;
-            tracing::debug!(node, ?ended, "a configuration stream ended");
-            services.holders.forget(&node);
+            let pushing = Pushing { services: &services, node: &node, stream, sender };
+            let ended = pushing.run(&hello, &mut answers).await;
+            tracing::debug!(node.id = %node, ?ended, "a configuration stream ended");
+            services.holders.forget(&node, stream);
         }));
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
 }
 
-/// Pushes each document once for each of its versions, and notes the answers.
-async fn push(
-    services: &Services,
-    answers: &mut Streaming<wire::StreamConfigRequest>,
-    sender: &mpsc::Sender<Result<wire::StreamConfigResponse, Status>>,
-) -> Option<()> {
-    let mut newest = services.documents.newest.subscribe();
-    newest.mark_changed();
-    let (mut limits, mut flags) = (Version::default(), Version::default());
-    let mut nonce = 0;
-    loop {
-        tokio::select! {
-            changed = newest.changed() => {
-                changed.ok()?;
-                let documents = newest.borrow_and_update().clone();
-                let resources = resources(documents, &mut limits, &mut flags);
-                if !resources.is_empty() {
-                    nonce += 1;
-                    let push = wire::StreamConfigResponse { nonce, resources };
-                    sender.send(Ok(push)).await.ok()?;
+/// One node's stream.
+struct Pushing<'a> {
+    services: &'a Services,
+    node: &'a NodeId,
+    stream: u64,
+    sender: mpsc::Sender<Result<wire::StreamConfigResponse, Status>>,
+}
+
+/// The versions that need no push.
+#[derive(Debug, Default)]
+struct Pushed {
+    limits: Option<Version>,
+    flags: Option<Version>,
+}
+
+// === impl Pushing ===
+
+impl Pushing<'_> {
+    /// Pushes each document once for each of its versions, and notes the
+    /// answers.
+    async fn run(
+        self,
+        hello: &wire::StreamConfigRequest,
+        answers: &mut Streaming<wire::StreamConfigRequest>,
+    ) -> Option<()> {
+        let mut newest = self.services.documents.newest.subscribe();
+        newest.mark_changed();
+        let mut pushed = Pushed::refused(hello);
+        let mut nonce = 0;
+        loop {
+            tokio::select! {
+                changed = newest.changed() => {
+                    changed.ok()?;
+                    let documents = newest.borrow_and_update().clone();
+                    let resources = resources(documents, &mut pushed);
+                    if !resources.is_empty() {
+                        nonce += 1;
+                        let push = wire::StreamConfigResponse { nonce, resources };
+                        tokio::select! {
+                            sent = self.sender.send(Ok(push)) => sent.ok()?,
+                            () = self.services.stop.cancelled() => return None,
+                        }
+                    }
                 }
+                answer = answers.message() => self.answered(&answer.ok()??),
+                () = self.services.stop.cancelled() => return None,
             }
-            answer = answers.message() => {
-                let answer = answer.ok()??;
-                for refusal in &answer.refused {
-                    services.state.config_refused.fetch_add(1, Ordering::Relaxed);
-                    tracing::warn!(node = answer.node_id, name = refusal.name,
-                        version = refusal.version, error = refusal.error,
-                        "a node refuses a document");
-                }
-                services.holders.note(&answer);
-            }
-            () = services.stop.cancelled() => return None,
         }
+    }
+
+    fn answered(&self, answer: &wire::StreamConfigRequest) {
+        for refusal in &answer.refused {
+            self.services.state.config_refused.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(node.id = %self.node, name = refusal.name, version = refusal.version,
+                error = refusal.error, "a node refuses a document");
+        }
+        self.services.holders.note(self.node, self.stream, answer);
     }
 }
 
-/// What has a later version than was sent last.
-fn resources(newest: Newest, limits: &mut Version, flags: &mut Version) -> Vec<wire::Resource> {
+// === impl Pushed ===
+
+impl Pushed {
+    /// What a node refused before is not pushed until it changes.
+    fn refused(hello: &wire::StreamConfigRequest) -> Self {
+        let version = |name: DocumentName| {
+            let refused = hello.refused.iter().find(|refusal| refusal.name == name.as_str());
+            refused.map(|refusal| Version::new(refusal.version))
+        };
+        Self { limits: version(DocumentName::Limits), flags: version(DocumentName::Flags) }
+    }
+}
+
+/// What differs from what was pushed last.
+fn resources(newest: Newest, pushed: &mut Pushed) -> Vec<wire::Resource> {
     let mut resources = Vec::new();
-    if newest.limits.version > *limits {
-        *limits = newest.limits.version;
+    let limits = newest.limits.version;
+    if pushed.limits.replace(limits) != Some(limits) {
         match limits::from_json(&newest.limits.body) {
             Ok(document) => resources
                 .push(wire::Resource { version: limits.get(), kind: Some(Kind::Limits(document)) }),
             Err(error) => tracing::error!(%error, "the stored limits cannot be read"),
         }
     }
-    if newest.flags.version > *flags {
-        *flags = newest.flags.version;
+    let flags = newest.flags.version;
+    if pushed.flags.replace(flags) != Some(flags) {
         let kind = Some(Kind::Flags(newest.flags.body));
         resources.push(wire::Resource { version: flags.get(), kind });
     }

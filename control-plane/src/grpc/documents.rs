@@ -1,6 +1,6 @@
 //! Limits and flags, as operators read and replace them.
 
-use super::{Services, status::AdminError};
+use super::{Services, status::CallError};
 use crate::{
     flags, limits,
     store::{Document, DocumentName, Put},
@@ -18,14 +18,14 @@ impl Services {
         name: DocumentName,
         edited_from: u64,
         body: String,
-    ) -> Result<Version, AdminError> {
+    ) -> Result<Version, CallError> {
         let expected = (edited_from > 0).then(|| Version::new(edited_from));
         match self.store.put_document(name, expected, &body).await? {
             Put::Done(version) => {
                 self.documents.changed(name, Document { version, body });
                 Ok(version)
             }
-            Put::Conflict(current) => Err(AdminError::Outdated { current: current.get() }),
+            Put::Conflict(current) => Err(CallError::Outdated { current: current.get() }),
         }
     }
 }
@@ -39,7 +39,7 @@ impl LimitService for Services {
     ) -> Result<Response<wire::GetLimitsResponse>, Status> {
         let document = self.documents.newest().limits;
         let limits = limits::from_json(&document.body)
-            .map_err(|error| AdminError::Unavailable(error.to_string()))?;
+            .map_err(|error| CallError::Unavailable(error.to_string()))?;
         let (limits, version) = (Some(limits), document.version.get());
         Ok(Response::new(wire::GetLimitsResponse { limits, version }))
     }
@@ -50,8 +50,8 @@ impl LimitService for Services {
         request: Request<wire::UpdateLimitsRequest>,
     ) -> Result<Response<wire::UpdateLimitsResponse>, Status> {
         let wire::UpdateLimitsRequest { limits, version } = request.into_inner();
-        let limits = limits.ok_or_else(|| AdminError::invalid("limits", "is missing"))?;
-        limits::check(&limits).map_err(|error| AdminError::invalid(error.field, error.message))?;
+        let limits = limits.ok_or_else(|| CallError::invalid("limits", "is missing"))?;
+        limits::check(&limits).map_err(|error| CallError::invalid(error.field, error.message))?;
         let version = self.put(DocumentName::Limits, version, limits::to_json(&limits)).await?;
         let limits = Some(limits);
         Ok(Response::new(wire::UpdateLimitsResponse { limits, version: version.get() }))
@@ -75,7 +75,7 @@ impl FlagService for Services {
         request: Request<wire::UpdateFlagsRequest>,
     ) -> Result<Response<wire::UpdateFlagsResponse>, Status> {
         let wire::UpdateFlagsRequest { document, version } = request.into_inner();
-        flags::check(&document).map_err(|error| AdminError::invalid("document", error))?;
+        flags::check(&document).map_err(|error| CallError::invalid("document", error))?;
         let version = self.put(DocumentName::Flags, version, document).await?;
         Ok(Response::new(wire::UpdateFlagsResponse { version: version.get() }))
     }

@@ -1,48 +1,49 @@
 //! The sessions of nodes.
 
-use super::Services;
-use crate::driver::{Registered, Request as Ask};
+use super::{Services, first_message, status::CallError};
+use crate::driver::{Outgoing, Registered, Request as Ask, Stopped};
+use futures::{StreamExt as _, stream::BoxStream};
 use gavel_proto::fleet::v1::{
     self as wire, fleet_service_server::FleetService, session_request::Kind as Up,
 };
 use gavel_rules::{id::Incarnation, order::Epoch};
 use gavel_runtime::tasks;
 use tokio::sync::mpsc;
-use tokio_stream::{StreamExt, adapters::Map, wrappers::ReceiverStream};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 /// Messages that may wait for a node.
 const QUEUE_MAX: usize = 16_384;
 
-type Answer = fn(wire::SessionResponse) -> Result<wire::SessionResponse, Status>;
-
 #[tonic::async_trait]
 impl FleetService for Services {
-    type SessionStream = Map<ReceiverStream<wire::SessionResponse>, Answer>;
+    type SessionStream = BoxStream<'static, Result<wire::SessionResponse, Status>>;
 
     async fn session(
         &self,
         request: Request<Streaming<wire::SessionRequest>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
         let mut requests = request.into_inner();
-        let first = requests.message().await?.and_then(|first| first.kind);
-        let Some(Up::Register(about)) = first else {
-            return Err(Status::invalid_argument("the first message must be register"));
+        let Some(Up::Register(about)) = first_message(&mut requests).await?.kind else {
+            return Err(CallError::invalid("register", "must be the first message").into());
         };
         let register = registered(about)?;
-        let (outgoing, receiver) = mpsc::channel(QUEUE_MAX);
+        let (sender, receiver) = mpsc::channel(QUEUE_MAX);
+        let outgoing = Outgoing { sender, end: CancellationToken::new() };
+        let end = outgoing.end.clone();
         let (node, incarnation) = (register.node.clone(), register.incarnation);
         tracing::info!(node.id = %node, incarnation = incarnation.get(), "a node registers");
         let opened = Ask::Opened { register, outgoing: outgoing.clone() };
-        let gone = |_| Status::unavailable("the control plane is stopping");
-        self.driver.tell(opened).await.map_err(gone)?;
+        self.driver.tell(opened).await.map_err(CallError::from)?;
 
         let (driver, stop) = (self.driver.clone(), self.stop.clone());
         drop(tasks::spawn("fleet.session", async move {
             loop {
                 let message = tokio::select! {
                     message = requests.message() => message,
-                    () = outgoing.closed() => break,
+                    () = outgoing.sender.closed() => break,
+                    () = outgoing.end.cancelled() => break,
                     () = stop.cancelled() => break,
                 };
                 let Ok(Some(message)) = message else { break };
@@ -55,17 +56,15 @@ impl FleetService for Services {
             tracing::info!(node.id = %node, "a node's session ended");
             let ended = Ask::Ended { node, incarnation, outgoing };
             // A driver that stops needs no such news.
-            driver.tell(ended).await.unwrap_or_default();
+            let (Ok(()) | Err(Stopped)) = driver.tell(ended).await;
         }));
-        Ok(Response::new(ReceiverStream::new(receiver).map(Ok as Answer)))
+        let answers = ReceiverStream::new(receiver).map(Ok);
+        Ok(Response::new(answers.take_until(end.cancelled_owned()).boxed()))
     }
 }
 
-fn registered(about: wire::Register) -> Result<Registered, Status> {
-    let node = about
-        .node_id
-        .parse()
-        .map_err(|error| Status::invalid_argument(format!("register.node_id: {error}")))?;
+fn registered(about: wire::Register) -> Result<Registered, CallError> {
+    let node = about.node_id.parse().map_err(CallError::id("register.node_id"))?;
     let held = about
         .held
         .iter()

@@ -1,6 +1,6 @@
 //! Nodes, as operators see them.
 
-use super::{Services, status::AdminError};
+use super::{Services, status::CallError};
 use crate::driver::Request as Ask;
 use gavel_proto::admin::v1::{self as wire, node_service_server::NodeService};
 use tonic::{Request, Response, Status};
@@ -13,7 +13,7 @@ impl NodeService for Services {
         _: Request<wire::ListNodesRequest>,
     ) -> Result<Response<wire::ListNodesResponse>, Status> {
         let asked = self.driver.ask(|answer| Ask::Nodes { answer }).await;
-        let mut nodes = asked.map_err(AdminError::from)?;
+        let mut nodes = asked.map_err(CallError::from)?;
         for node in &mut nodes {
             (node.limits_version, node.flags_version) = self.holders.of(&node.id);
         }

@@ -1,38 +1,69 @@
 //! Rooms, as operators make, see and command them.
 
-use super::{Services, status::AdminError};
+use super::{Services, status::CallError};
 use crate::driver::Request as Ask;
 use gavel_proto::{
     admin::v1::{self as wire, room_service_server::RoomService},
     fleet::v1::{self as fleet, command::Kind},
 };
 use gavel_rules::{auction::AuctionRules, id::RoomId};
-use std::time::Duration;
+use gavel_runtime::tasks;
+use std::{sync::atomic::Ordering, time::Duration};
 use tonic::{Request, Response, Status};
 
 /// How long the owner of a room may take to answer.
 const OWNER_WAIT: Duration = Duration::from_secs(2);
+/// Rooms that there may be.
+const ROOMS_MAX: i64 = 100_000;
 /// Rooms of one page.
 const PAGE_MAX: u32 = 1000;
 /// Rooms of one page, unless the caller says.
 const PAGE_DEFAULT: u32 = 100;
 
 impl Services {
-    async fn known(&self, id: &str) -> Result<(RoomId, wire::Room), AdminError> {
-        let room: RoomId = id.parse().map_err(AdminError::id("id"))?;
+    async fn known(&self, id: &str) -> Result<(RoomId, wire::Room), CallError> {
+        let room: RoomId = id.parse().map_err(CallError::id("id"))?;
         let asked = self.driver.ask(|answer| Ask::Room { room: room.clone(), answer }).await?;
-        asked.map(|found| (room, found)).ok_or_else(|| AdminError::NoRoom(id.to_owned()))
+        asked.map(|found| (room, found)).ok_or_else(|| CallError::NoRoom(id.to_owned()))
+    }
+
+    /// Stores a room and has it placed.
+    async fn create(self, room: RoomId, rules: AuctionRules) -> Result<(), CallError> {
+        if self.state.rooms.load(Ordering::Relaxed) >= ROOMS_MAX {
+            return Err(CallError::TooManyRooms { max: ROOMS_MAX });
+        }
+        let mut stored = rules.clone();
+        if !self.store.create_room(&room, &rules).await? {
+            let asked = self.driver.ask(|answer| Ask::Room { room: room.clone(), answer }).await?;
+            if asked.is_some() {
+                return Err(CallError::RoomExists(room.to_string()));
+            }
+            // Stored by a call whose answer from the store was lost: it must
+            // not stay without an owner until the next start.
+            let mut rooms = self.store.rooms().await?.into_iter();
+            let found = rooms.find(|found| found.room == room).map(|found| found.rules);
+            let lost = || CallError::Unavailable("the room came and went; try again".to_owned());
+            stored = found.ok_or_else(lost)?;
+        }
+        let same = stored == rules;
+        let created = self.driver.ask(|done| {
+            let (room, rules) = (room.clone(), Box::new(stored));
+            Ask::Created { room, rules, done }
+        });
+        // Without an owner in time the room is there all the same.
+        drop(tokio::time::timeout(OWNER_WAIT, created).await);
+        if same { Ok(()) } else { Err(CallError::RoomExists(room.to_string())) }
     }
 
     /// Has the owner of a room do something; returns the room after it.
-    async fn command(&self, id: &str, kind: Kind) -> Result<wire::Room, AdminError> {
+    async fn command(&self, id: &str, kind: Kind) -> Result<wire::Room, CallError> {
         let (room, mut found) = self.known(id).await?;
         let ask = self.driver.ask(|answer| Ask::Command { room, kind, answer });
-        let away = || AdminError::Unavailable(format!("the owner of room {id} does not answer"));
+        let away = || CallError::Unavailable(format!("the owner of room {id} does not answer"));
         let answered = tokio::time::timeout(OWNER_WAIT, ask).await;
         let result = answered.map_err(|_| away())?.map_err(|_| away())?;
         if !result.error.is_empty() {
-            return Err(AdminError::Refused(result.error));
+            return Err(CallError::Refused(result.error));
         }
         found.view = result.view;
         found.viewers = result.viewers;
@@ -48,20 +79,14 @@ impl RoomService for Services {
         request: Request<wire::CreateRoomRequest>,
     ) -> Result<Response<wire::CreateRoomResponse>, Status> {
         let wire::CreateRoomRequest { id, rules } = request.into_inner();
-        let room: RoomId = id.parse().map_err(AdminError::id("id"))?;
-        let rules = rules.ok_or_else(|| AdminError::invalid("rules", "is missing"))?;
+        let room: RoomId = id.parse().map_err(CallError::id("id"))?;
+        let rules = rules.ok_or_else(|| CallError::invalid("rules", "is missing"))?;
         let rules =
-            AuctionRules::try_from(rules).map_err(|error| AdminError::invalid("rules", error))?;
-        rules.check().map_err(AdminError::from)?;
-        if !self.store.create_room(&room, &rules).await.map_err(AdminError::from)? {
-            return Err(AdminError::RoomExists(id).into());
-        }
-        let created = self.driver.ask(|done| {
-            let rules = Box::new(rules);
-            Ask::Created { room: room.clone(), rules, done }
-        });
-        // Without an owner in time the room is there all the same.
-        drop(tokio::time::timeout(OWNER_WAIT, created).await);
+            AuctionRules::try_from(rules).map_err(|error| CallError::invalid("rules", error))?;
+        rules.check().map_err(CallError::from)?;
+        // On a task of its own, or a caller that hangs up would cut it in half.
+        let created = tasks::spawn("rooms.create", self.clone().create(room, rules)).await;
+        created.map_err(|_| CallError::Unavailable("creating the room failed".to_owned()))??;
         let (_, room) = self.known(&id).await?;
         Ok(Response::new(wire::CreateRoomResponse { room: Some(room) }))
     }
@@ -87,7 +112,7 @@ impl RoomService for Services {
         let size = if page_size == 0 { PAGE_DEFAULT } else { page_size.min(PAGE_MAX) };
         let limit = usize::try_from(size).unwrap_or(usize::MAX);
         let asked = self.driver.ask(|answer| Ask::Rooms { after, limit, answer }).await;
-        let rooms = asked.map_err(AdminError::from)?;
+        let rooms = asked.map_err(CallError::from)?;
         let last = rooms.last().filter(|_| rooms.len() == limit).map(|room| room.id.clone());
         let next_page_token = last.unwrap_or_default();
         Ok(Response::new(wire::ListRoomsResponse { rooms, next_page_token }))
@@ -102,7 +127,7 @@ impl RoomService for Services {
         let wire::PauseRoomRequest { id, reason } = request.into_inner();
         if reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
             let message = "must be at most 256 bytes without control characters";
-            return Err(AdminError::invalid("reason", message).into());
+            return Err(CallError::invalid("reason", message).into());
         }
         let room = Some(self.command(&id, Kind::Pause(fleet::Pause { reason })).await?);
         Ok(Response::new(wire::PauseRoomResponse { room }))

@@ -11,9 +11,9 @@ const DOMAIN: &str = "gavel";
 /// When to try again what could not be done now.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Why an administrator's call failed.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum AdminError {
+pub(crate) enum CallError {
     #[error("there is no room {0}")]
     NoRoom(String),
     #[error("there is a room {0} already")]
@@ -22,15 +22,23 @@ pub(crate) enum AdminError {
     Invalid { field: String, message: String },
     #[error("version {current} is the newest; read it and try again")]
     Outdated { current: u64 },
+    #[error("there are {max} rooms already, which is as many as there may be")]
+    TooManyRooms { max: i64 },
     #[error("{0}")]
     Refused(String),
     #[error("{0}")]
     Unavailable(String),
+    #[error("the first message did not come in time")]
+    Silent,
+    #[error("no admin.token is set, so only this machine may administer")]
+    Far,
+    #[error("a valid admin token is needed")]
+    BadToken,
 }
 
-// === impl AdminError ===
+// === impl CallError ===
 
-impl AdminError {
+impl CallError {
     pub(crate) fn invalid(field: &str, message: impl ToString) -> Self {
         Self::Invalid { field: field.to_owned(), message: message.to_string() }
     }
@@ -40,46 +48,54 @@ impl AdminError {
     }
 }
 
-impl From<RulesError> for AdminError {
+impl From<RulesError> for CallError {
     fn from(error: RulesError) -> Self {
         Self::invalid(error.field, error.message)
     }
 }
 
-impl From<StoreError> for AdminError {
+impl From<StoreError> for CallError {
     fn from(error: StoreError) -> Self {
         Self::Unavailable(error.to_string())
     }
 }
 
-impl From<Stopped> for AdminError {
+impl From<Stopped> for CallError {
     fn from(stopped: Stopped) -> Self {
         Self::Unavailable(stopped.to_string())
     }
 }
 
-impl From<AdminError> for Status {
-    fn from(error: AdminError) -> Self {
+impl From<CallError> for Status {
+    fn from(error: CallError) -> Self {
         let (code, reason) = match &error {
-            AdminError::NoRoom(_) => (Code::NotFound, "NO_ROOM"),
-            AdminError::RoomExists(_) => (Code::AlreadyExists, "ROOM_EXISTS"),
-            AdminError::Invalid { .. } => (Code::InvalidArgument, "INVALID"),
-            AdminError::Outdated { .. } => (Code::Aborted, "OUTDATED"),
-            AdminError::Refused(_) => (Code::FailedPrecondition, "REFUSED"),
-            AdminError::Unavailable(_) => (Code::Unavailable, "UNAVAILABLE"),
+            CallError::NoRoom(_) => (Code::NotFound, "NO_ROOM"),
+            CallError::RoomExists(_) => (Code::AlreadyExists, "ROOM_EXISTS"),
+            CallError::Invalid { .. } => (Code::InvalidArgument, "INVALID"),
+            CallError::Outdated { .. } => (Code::Aborted, "OUTDATED"),
+            CallError::Refused(_) => (Code::FailedPrecondition, "REFUSED"),
+            CallError::TooManyRooms { .. } => (Code::ResourceExhausted, "TOO_MANY_ROOMS"),
+            CallError::Unavailable(_) => (Code::Unavailable, "UNAVAILABLE"),
+            CallError::Silent => (Code::DeadlineExceeded, "SILENT"),
+            CallError::Far => (Code::PermissionDenied, "NOT_LOCAL"),
+            CallError::BadToken => (Code::Unauthenticated, "BAD_TOKEN"),
         };
         let mut details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
         match &error {
-            AdminError::Invalid { field, message } => {
+            CallError::Invalid { field, message } => {
                 details.add_bad_request_violation(field, message);
             }
-            AdminError::Unavailable(_) => {
+            CallError::Unavailable(_) => {
                 details.set_retry_info(Some(RETRY_AFTER));
             }
-            AdminError::NoRoom(_)
-            | AdminError::RoomExists(_)
-            | AdminError::Outdated { .. }
-            | AdminError::Refused(_) => {}
+            CallError::NoRoom(_)
+            | CallError::RoomExists(_)
+            | CallError::Outdated { .. }
+            | CallError::TooManyRooms { .. }
+            | CallError::Refused(_)
+            | CallError::Silent
+            | CallError::Far
+            | CallError::BadToken => {}
         }
         Self::with_error_details(code, error.to_string(), details)
     }

@@ -1,0 +1,102 @@
+//! Transcripts: each line of a file in `testdata/` that begins with `>` is an
+//! event, and the lines up to the next are the actions it must bring.
+//!
+//! ```text
+//! > 0 room a                     > 10 register n1 1 [a=3 ..]   > 20 heartbeat n1 1
+//! > 0 room a n1 3                > 30 disconnect n1 1          > 40 tick
+//! > 5 persisted a n1 1           > 6 conflict a 7              > 7 failed a
+//! ```
+
+use super::*;
+use std::{fmt::Write as _, path::Path};
+
+fn number(words: &mut dyn Iterator<Item = &str>) -> u64 {
+    words.next().expect("a number").parse().expect("a number")
+}
+
+fn event(name: &str, words: &mut dyn Iterator<Item = &str>) -> Event {
+    if name == "tick" {
+        return Event::Tick;
+    }
+    let id = words.next().expect("an id");
+    match name {
+        "room" => {
+            let owner = words.next().map(node);
+            let epoch = Epoch::new(owner.as_ref().map_or(0, |_| number(words)));
+            Event::Room { room: room(id), owner, epoch }
+        }
+        "register" => {
+            let incarnation = Incarnation::new(number(words));
+            let held = words.map(|word| word.split_once('=').expect("room=epoch"));
+            let held = held.map(|(name, epoch)| (room(name), Epoch::new(epoch.parse().unwrap())));
+            Event::Registered { node: node(id), incarnation, weight: 100, held: held.collect() }
+        }
+        "heartbeat" => {
+            Event::Heartbeat { node: node(id), incarnation: Incarnation::new(number(words)) }
+        }
+        "disconnect" => {
+            Event::Disconnected { node: node(id), incarnation: Incarnation::new(number(words)) }
+        }
+        "persisted" => {
+            let owner = node(words.next().expect("an owner"));
+            Event::Persisted { room: room(id), owner, epoch: Epoch::new(number(words)) }
+        }
+        "conflict" => Event::Conflict { room: room(id), epoch: Epoch::new(number(words)) },
+        "failed" => Event::PersistFailed { room: room(id) },
+        other => panic!("what is {other}?"),
+    }
+}
+
+fn describe(action: &Action) -> String {
+    match action {
+        Action::Persist { room, expected, owner, epoch } => {
+            format!("persist {room} {expected} -> {epoch} {owner}")
+        }
+        Action::Publish { room } => format!("publish {room}"),
+        Action::Tell { node, room } => format!("tell {node} {room}"),
+        Action::Forget { node } => format!("forget {node}"),
+        Action::Supersede { node, incarnation, by } => {
+            format!("supersede {node} {} by {}", incarnation.get(), by.get())
+        }
+    }
+}
+
+/// Plays the events of a transcript and writes down what really comes.
+fn play(script: &str) -> String {
+    let mut cluster = Cluster::new(LEASE, Timestamp::new(0));
+    let mut played = String::new();
+    for line in script.lines() {
+        let Some(told) = line.strip_prefix("> ") else {
+            if line.is_empty() || line.starts_with('#') {
+                writeln!(played, "{line}").unwrap();
+            }
+            continue;
+        };
+        writeln!(played, "{line}").unwrap();
+        let mut words = told.split_whitespace();
+        let now = Timestamp::new(number(&mut words));
+        let name = words.next().expect("an event");
+        let mut actions = Vec::new();
+        let wake = cluster.step(event(name, &mut words), now, &mut actions);
+        for action in &actions {
+            writeln!(played, "{}", describe(action)).unwrap();
+        }
+        let wake = wake.map_or("never".to_owned(), |at| at.as_millis().to_string());
+        writeln!(played, "wake {wake}").unwrap();
+    }
+    played
+}
+
+#[test]
+fn every_transcript_plays_as_written() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let script = std::fs::read_to_string(&path).unwrap();
+        let played = play(&script);
+        assert!(played == script, "{}: what comes is\n{played}", path.display());
+        count += 1;
+    }
+    assert!(count > 0);
+}
