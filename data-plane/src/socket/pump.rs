@@ -59,7 +59,8 @@ impl Pump {
                 Want::Wait(interest) => interest,
                 Want::Linger(code) => {
                     self.shell.metrics.socket_closed(code.code());
-                    return socket.linger().await;
+                    // Its buffer must not be part of every socket's future.
+                    return Box::pin(socket.linger()).await;
                 }
                 Want::End => return self.shell.metrics.socket_closed(1006),
             };
