@@ -81,9 +81,7 @@ impl RoomService for Services {
         let wire::CreateRoomRequest { id, rules } = request.into_inner();
         let room: RoomId = id.parse().map_err(CallError::id("id"))?;
         let rules = rules.ok_or_else(|| CallError::invalid("rules", "is missing"))?;
-        let rules =
-            AuctionRules::try_from(rules).map_err(|error| CallError::invalid("rules", error))?;
-        rules.check().map_err(CallError::from)?;
+        let rules = AuctionRules::try_from(rules).map_err(CallError::from)?;
         // On a task of its own, or a caller that hangs up would cut it in half.
         let created = tasks::spawn("rooms.create", self.clone().create(room, rules)).await;
         created.map_err(|_| CallError::Unavailable("creating the room failed".to_owned()))??;

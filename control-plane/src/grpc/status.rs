@@ -1,7 +1,8 @@
 //! The only way from an error to a gRPC status.
 
 use crate::{driver::Stopped, store::StoreError};
-use gavel_rules::{auction::RulesError, id::IdError};
+use gavel_proto::convert::ConvertError;
+use gavel_rules::id::IdError;
 use std::{collections::HashMap, time::Duration};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -48,9 +49,12 @@ impl CallError {
     }
 }
 
-impl From<RulesError> for CallError {
-    fn from(error: RulesError) -> Self {
-        Self::invalid(error.field, error.message)
+/// The rules of an auction are the only message that is converted here.
+impl From<ConvertError> for CallError {
+    fn from(error: ConvertError) -> Self {
+        let whole = error.field == "rules";
+        let ConvertError { field, message } = if whole { error } else { error.within("rules") };
+        Self::Invalid { field, message }
     }
 }
 

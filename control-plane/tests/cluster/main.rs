@@ -1,0 +1,9 @@
+//! A whole control plane over loopback, with nodes that are only their
+//! streams.
+
+mod access;
+mod documents;
+mod metrics;
+mod restart;
+mod rooms;
+mod world;

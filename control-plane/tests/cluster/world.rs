@@ -1,0 +1,253 @@
+//! A control plane and nodes that speak to it, for tests.
+
+use gavel_control_plane::{Config, ControlPlane, config::ClusterConfig, store::ClusterStore};
+use gavel_proto::{
+    admin::v1::{self as admin, room_service_client::RoomServiceClient},
+    common::v1 as common,
+    fleet::v1::{
+        self as wire, fleet_service_client::FleetServiceClient, session_request::Kind as Up,
+        session_response::Kind as Down,
+    },
+};
+use gavel_runtime::{clock, grpc, tasks};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming, transport::Channel};
+
+/// The longest that anything here may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(crate) fn loopback(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+/// Settings of a control plane on free ports, whose leases are short.
+pub(crate) fn config(lease_ms: u64) -> Config {
+    let mut config = Config::default();
+    config.http.listen = loopback(0);
+    config.grpc.listen = loopback(0);
+    config.cluster = ClusterConfig { lease_ms, heartbeat_ms: lease_ms / 4 };
+    config
+}
+
+pub(crate) async fn start(lease_ms: u64) -> ControlPlane {
+    ControlPlane::start(config(lease_ms)).await.expect("a control plane")
+}
+
+pub(crate) async fn start_with(lease_ms: u64, store: Arc<dyn ClusterStore>) -> ControlPlane {
+    ControlPlane::start_with(config(lease_ms), store).await.expect("a control plane")
+}
+
+pub(crate) fn channel(control: &ControlPlane) -> Channel {
+    grpc::channel(&format!("http://{}", control.grpc_addr())).expect("an endpoint")
+}
+
+/// Waits until something is there.
+pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = clock::monotonic() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(clock::monotonic() < deadline, "waited too long for {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+pub(crate) fn rules(title: &str) -> common::AuctionRules {
+    let now = clock::now_ms();
+    common::AuctionRules {
+        title: title.to_owned(),
+        currency: "EUR".to_owned(),
+        opening_price: 100,
+        increments: vec![common::IncrementBand { from: 0, step: 100 }],
+        reserve: None,
+        opens_at: now,
+        closes_at: now + 3_600_000,
+        extension: None,
+        guests: common::GuestAccess::Bid.into(),
+        seller: None,
+        reopen_after_ms: None,
+    }
+}
+
+pub(crate) async fn create(
+    control: &ControlPlane,
+    id: &str,
+    rules: common::AuctionRules,
+) -> Result<admin::Room, Status> {
+    let request = admin::CreateRoomRequest { id: id.to_owned(), rules: Some(rules) };
+    let created = RoomServiceClient::new(channel(control)).create_room(request).await?;
+    Ok(created.into_inner().room.expect("a room"))
+}
+
+pub(crate) async fn list(control: &ControlPlane) -> Vec<admin::Room> {
+    let request = admin::ListRoomsRequest { page_size: 0, page_token: String::new() };
+    let listed = RoomServiceClient::new(channel(control)).list_rooms(request).await;
+    listed.expect("the rooms").into_inner().rooms
+}
+
+/// The fleet stream of a node.
+pub(crate) struct Node {
+    id: String,
+    up: mpsc::Sender<wire::SessionRequest>,
+    down: Streaming<wire::SessionResponse>,
+    /// What it was told last of each room; none where it is unknown.
+    pub(crate) rooms: BTreeMap<String, Option<wire::Assignment>>,
+    pub(crate) commands: Vec<wire::Command>,
+    pub(crate) superseded_by: Option<u64>,
+    heart: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Node {
+    /// Registers; its heart beats until [`Self::fall_silent`].
+    pub(crate) async fn register(
+        control: &ControlPlane,
+        id: &str,
+        incarnation: u64,
+        held: &[(&str, u64)],
+    ) -> Self {
+        let held = held.iter().map(|(room, epoch)| (room.to_string(), *epoch));
+        let register = wire::Register {
+            node_id: id.to_owned(),
+            incarnation,
+            relay_url: format!("http://{id}:8090"),
+            public_url: format!("http://{id}:8080"),
+            zone: "z".to_owned(),
+            version: "0".to_owned(),
+            weight: 0,
+            held: held.map(|(room_id, epoch)| wire::HeldRoom { room_id, epoch }).collect(),
+        };
+        let (up, requests) = mpsc::channel(64);
+        let first = wire::SessionRequest { kind: Some(Up::Register(register)) };
+        up.send(first).await.expect("a place");
+        let mut client = FleetServiceClient::new(channel(control));
+        let down = client.session(ReceiverStream::new(requests)).await.expect("a session");
+        let (rooms, commands) = (BTreeMap::new(), Vec::new());
+        let (id, down) = (id.to_owned(), down.into_inner());
+        let mut node = Self { id, up, down, rooms, commands, superseded_by: None, heart: None };
+        let every = node.hear().await;
+        let Some(Down::Welcome(wire::Welcome { heartbeat_ms, .. })) = every else { return node };
+        let up = node.up.clone();
+        node.heart = Some(tasks::spawn("test.heart", async move {
+            let mut every = tokio::time::interval(Duration::from_millis(heartbeat_ms));
+            loop {
+                every.tick().await;
+                let beat = Up::Heartbeat(wire::Heartbeat { sockets: 3, rooms: 1 });
+                if up.send(wire::SessionRequest { kind: Some(beat) }).await.is_err() {
+                    return;
+                }
+            }
+        }));
+        node
+    }
+
+    /// Stops the heart; the stream stays.
+    pub(crate) fn fall_silent(&mut self) {
+        if let Some(heart) = self.heart.take() {
+            heart.abort();
+        }
+    }
+
+    pub(crate) async fn say(&self, kind: Up) {
+        self.up.send(wire::SessionRequest { kind: Some(kind) }).await.expect("a session");
+    }
+
+    pub(crate) async fn interest(&self, add: &[&str], remove: &[&str]) {
+        let text = |rooms: &[&str]| rooms.iter().map(ToString::to_string).collect();
+        self.say(Up::Interest(wire::Interest { add: text(add), remove: text(remove) })).await;
+    }
+
+    /// Takes the next message; none if the session ended.
+    async fn hear(&mut self) -> Option<Down> {
+        let next = tokio::time::timeout(PATIENCE, self.down.message()).await;
+        let kind = next.expect("a message in time").ok()??.kind?;
+        match &kind {
+            Down::Assignments(told) => {
+                for assigned in &told.assigned {
+                    self.rooms.insert(assigned.room_id.clone(), Some(assigned.clone()));
+                }
+                for unknown in &told.unknown {
+                    self.rooms.insert(unknown.clone(), None);
+                }
+            }
+            Down::Command(command) => self.commands.push(command.clone()),
+            Down::Superseded(superseded) => self.superseded_by = Some(superseded.incarnation),
+            Down::Welcome(_) => {}
+        }
+        Some(kind)
+    }
+
+    /// Listens until something holds of what it was told.
+    pub(crate) async fn listen(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let deadline = clock::monotonic() + PATIENCE;
+        while !holds(self) {
+            assert!(clock::monotonic() < deadline, "{} waited too long for {what}", self.id);
+            assert!(self.hear().await.is_some(), "{}: its session ended", self.id);
+        }
+    }
+
+    /// The owner of a room and its epoch, as this node was told.
+    pub(crate) fn told(&self, room: &str) -> Option<(&str, u64)> {
+        let assigned = self.rooms.get(room)?.as_ref()?;
+        Some((assigned.owner.as_str(), assigned.epoch))
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.fall_silent();
+    }
+}
+
+/// A redis-server of a test's own, on a free loopback port.
+pub(crate) struct Server {
+    process: Child,
+    pub(crate) url: String,
+    _directory: tempfile::TempDir,
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        let listener = std::net::TcpListener::bind(loopback(0)).expect("a free port");
+        let port = listener.local_addr().expect("an address").port();
+        drop(listener);
+        let directory = tempfile::tempdir().expect("a directory");
+        let process = Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--save", "", "--appendonly", "no", "--dir"])
+            .arg(directory.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server must be on the PATH: apt-get install redis-server");
+        let url = format!("redis://127.0.0.1:{port}");
+        let server = Self { process, url, _directory: directory };
+        let store = server.store();
+        until("redis-server", async || store.ping().await.ok()).await;
+        server
+    }
+
+    pub(crate) fn store(&self) -> Arc<dyn ClusterStore> {
+        gavel_control_plane::store::open(Some(&self.url)).expect("a URL")
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().expect("it runs");
+        self.process.wait().expect("it is ours");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // The child is still ours to reap, so its id is nobody else's by now.
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
