@@ -155,6 +155,31 @@ fn rooms_of_one_moment_do_not_herd() {
 }
 
 #[test]
+fn losing_one_node_of_many_moves_its_rooms_alone() {
+    const NODES: usize = 50;
+    const ROOMS: usize = 2_000;
+    let mut world = World::new();
+    let name = |n: usize| format!("n{n}");
+    for n in 0..NODES {
+        world.register(&name(n), 1, &[]);
+    }
+    for n in 0..ROOMS {
+        world.room(&format!("r{n}"));
+    }
+    let most = |world: &World| (0..NODES).map(|n| world.owned(&name(n))).max().expect("nodes");
+    assert!(most(&world) <= ROOMS / NODES + 2, "{} rooms on one node", most(&world));
+    let (lost, before) = (world.owned("n0"), world.stored.clone());
+    world.until(2_900);
+    for n in 1..NODES {
+        world.heartbeat(&name(n));
+    }
+    world.until(3_000);
+    let moved = world.stored.iter().filter(|(room, now)| before[room] != **now).count();
+    assert_eq!(moved, lost);
+    assert!(most(&world) <= ROOMS / (NODES - 1) + 3, "{} rooms on one node", most(&world));
+}
+
+#[test]
 fn a_suspect_keeps_its_rooms_and_gets_no_new_ones() {
     let mut world = World::new();
     world.register("n1", 1, &[]);

@@ -253,3 +253,29 @@ impl Task {
         self.nodes.iter().map(node).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::mpsc;
+    use tokio_util::sync::CancellationToken;
+
+    #[test]
+    fn a_node_that_does_not_read_loses_its_session() {
+        let (sender, _receiver) = mpsc::channel(1);
+        let end = CancellationToken::new();
+        let line = Line {
+            incarnation: Incarnation::new(1),
+            about: wire::Register::default(),
+            outgoing: Outgoing { sender, end: end.clone() },
+            heartbeat: wire::Heartbeat::default(),
+            heartbeat_at: 0,
+            unknown_watched: 0,
+        };
+        let welcome = || Down::Welcome(wire::Welcome { lease_ms: 1, heartbeat_ms: 1 });
+        assert!(line.send(welcome()));
+        assert!(!end.is_cancelled());
+        assert!(!line.send(welcome()));
+        assert!(end.is_cancelled(), "or it would miss an assignment and not know");
+    }
+}

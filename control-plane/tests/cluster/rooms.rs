@@ -219,3 +219,31 @@ async fn rooms_come_in_pages() {
     assert_eq!((ids.join(" ").as_str(), pages), ("r0 r1 r2 r3 r4", 3));
     control.stop().await;
 }
+
+#[tokio::test]
+async fn what_one_node_watches_in_vain_is_bounded() {
+    const WATCHED_MAX: usize = 10_000;
+    let control = start(LEASE_MS).await;
+    let mut n1 = Node::register(&control, "n1", 1, &[]).await;
+    let _n2 = Node::register(&control, "n2", 1, &[]).await;
+    let ids: Vec<_> = (0..WATCHED_MAX + 8).map(|n| format!("r{n}")).collect();
+    let watched: Vec<_> = ids.iter().map(String::as_str).collect();
+    n1.interest(&watched, &[]).await;
+    n1.listen("that all are unknown", |n1| n1.rooms.len() == ids.len()).await;
+    let (noted, beyond) = ids.split_at(WATCHED_MAX);
+    let mut theirs = Vec::new();
+    for id in beyond.iter().chain(&noted[..8]) {
+        let room = create(&control, id, rules(id)).await.unwrap();
+        if room.owner == "n2" {
+            theirs.push(id.as_str());
+        }
+    }
+    let (late, soon): (Vec<_>, Vec<_>) =
+        theirs.into_iter().partition(|id| beyond.iter().any(|beyond| beyond == id));
+    assert!(!late.is_empty() && !soon.is_empty(), "{late:?} {soon:?}");
+    n1.listen("the owners", |n1| soon.iter().all(|id| n1.told(id) == Some(("n2", 1)))).await;
+    assert!(late.iter().all(|id| n1.told(id).is_none()), "it must ask again");
+    n1.interest(&late, &[]).await;
+    n1.listen("the answer", |n1| late.iter().all(|id| n1.told(id) == Some(("n2", 1)))).await;
+    control.stop().await;
+}
