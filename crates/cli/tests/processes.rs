@@ -88,6 +88,23 @@ fn done(line: &str) -> Output {
     output
 }
 
+/// Waits until both nodes have this version of the limits: one is stored first
+/// and in force a moment later.
+fn in_force(version: u64, endpoint: &str) {
+    for _ in 0..POLL.1 {
+        let listed = done(&format!("nodes list --json {endpoint}")).stdout;
+        let nodes: Vec<serde_json::Value> = serde_json::from_slice(&listed).expect("JSON");
+        let holds = |node: &&serde_json::Value| {
+            node.get("limitsVersion").and_then(serde_json::Value::as_u64) == Some(version)
+        };
+        if nodes.iter().filter(holds).count() == 2 {
+            return;
+        }
+        thread::sleep(POLL.0);
+    }
+    panic!("limits {version} are not in force on both nodes");
+}
+
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()
@@ -129,6 +146,7 @@ fn separate_processes_wait_for_redis_and_then_are_one_cluster() {
         ));
     }
     done(&format!("limits set sockets_per_ip_max=0 bids_per_user_max=0 {endpoint}"));
+    in_force(2, &endpoint);
     let urls = format!("ws://127.0.0.1:{ws_1}/ws,ws://127.0.0.1:{ws_2}/ws");
     done(&format!(
         "load --url {urls} --sockets 40 --room-ids lamp,chair,clock --bids-per-second 40 \
