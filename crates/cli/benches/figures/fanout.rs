@@ -1,0 +1,100 @@
+//! Processor time to bring updates of one large room to its viewers.
+
+use super::{
+    baseline::{Baseline, Buffers},
+    gavel::Gavel,
+    process::Process,
+    report::{Report, Section},
+    viewers::{Client, Viewers},
+};
+use crate::Outcome;
+use std::time::Duration;
+use tokio::time::{MissedTickBehavior, interval};
+
+const VIEWERS: usize = 1_000;
+const UPDATES: u64 = 500;
+/// Fifty a second: each is on its way before the next comes, so that nothing is merged.
+const UPDATE_INTERVAL: Duration = Duration::from_millis(20);
+const SECONDS_MAX: f64 = 4.5;
+
+/// Measures Gavel and the baselines.
+pub(crate) async fn measure(report: &mut Report) -> Outcome<()> {
+    let title = format!("Processor time of the server, one room of {VIEWERS}, no batching window");
+    let mut section = Section::new(&title, "s a million deliveries");
+    let (gavel, message_bytes) = gavel().await?;
+    let mut tuned = f64::INFINITY;
+    for buffers in [Buffers::Small, Buffers::Default] {
+        let seconds = baseline(buffers, message_bytes).await?;
+        section.row(buffers.name(), seconds, None);
+        if buffers == Buffers::Small {
+            tuned = seconds;
+        }
+    }
+    section.row("Gavel, bids decided and stored", gavel, Some(SECONDS_MAX));
+    section.row("ratio of Gavel to axum, 1 KiB buffers", gavel / tuned, Some(1.0));
+    report.add(section);
+    Ok(())
+}
+
+/// Seconds a million, and the bytes of a message.
+async fn gavel() -> Outcome<(f64, usize)> {
+    let limits = "sockets_per_ip_max=0 bids_per_user_max=0 messages_per_session_rate=0 \
+                  batch_window_ms=0";
+    let gavel = Gavel::start(1, &[], limits)?;
+    gavel.ask(
+        "rooms create hall --title Hall --opening-price 1.00 --increment 0.01 --closes-in 1h \
+         --guests bid --json",
+    )?;
+    let at = gavel.address()?;
+    let join = r#"{"type":"joinAuction","auctionId":"hall"}"#;
+    let viewers = Viewers::open(at, VIEWERS, join).await?;
+    // A welcome and the state.
+    let greeted = 2 * u64::try_from(VIEWERS)?;
+    viewers.until(greeted).await?;
+    let mut bidders = [Client::connect(at).await?, Client::connect(at).await?];
+
+    let (used, bytes) = (gavel.process.processor_time()?, viewers.bytes());
+    let mut tick = ticks();
+    for n in 0..UPDATES {
+        tick.tick().await;
+        // Nobody may outbid himself.
+        let bidder = bidders.get_mut(usize::from(n % 2 == 0)).ok_or("no bidder")?;
+        let bid = format!(r#"{{"type":"bid","auctionId":"hall","amount":{}}}"#, n + 1);
+        bidder.say(&bid).await?;
+    }
+    let delivered = UPDATES * u64::try_from(VIEWERS)?;
+    viewers.until(greeted + delivered).await?;
+    let seconds = per_million(&gavel.process, used, delivered)?;
+    let message_bytes = usize::try_from((viewers.bytes() - bytes) / delivered)?;
+    Ok((seconds, message_bytes))
+}
+
+async fn baseline(buffers: Buffers, message_bytes: usize) -> Outcome<f64> {
+    let server = Baseline::start(buffers)?;
+    let viewers = Viewers::open(server.address, VIEWERS, "").await?;
+    let greeted = u64::try_from(VIEWERS)?;
+    viewers.until(greeted).await?;
+    let mut bidder = Client::connect(server.address).await?;
+
+    let used = server.process.processor_time()?;
+    let text = "x".repeat(message_bytes);
+    let mut tick = ticks();
+    for _ in 0..UPDATES {
+        tick.tick().await;
+        bidder.say(&text).await?;
+    }
+    let delivered = UPDATES * u64::try_from(VIEWERS)?;
+    viewers.until(greeted + delivered).await?;
+    per_million(&server.process, used, delivered)
+}
+
+fn ticks() -> tokio::time::Interval {
+    let mut tick = interval(UPDATE_INTERVAL);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tick
+}
+
+fn per_million(server: &Process, used: Duration, delivered: u64) -> Outcome<f64> {
+    let used = server.processor_time()? - used;
+    Ok(used.as_secs_f64() * 1e6 / f64::from(u32::try_from(delivered)?))
+}
