@@ -28,7 +28,7 @@ use tokio::{
 
 mod pump;
 
-pub(crate) use pump::pump;
+pub(crate) use pump::Pump;
 
 /// Bytes that may wait for a client that reads slowly; over it the socket is
 /// closed with 4408 and the client resumes.

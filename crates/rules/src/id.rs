@@ -1,7 +1,7 @@
 //! Names of things: `[A-Za-z0-9_-]{1,64}`, checked when made, so that an id
 //! can stand in a store key, a log line or a URL as it is.
 
-use alloc::{boxed::Box, string::String};
+use alloc::{string::String, sync::Arc};
 use core::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +23,7 @@ macro_rules! id {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String")]
-        pub struct $name(Box<str>);
+        pub struct $name(Arc<str>);
 
         impl FromStr for $name {
             type Err = IdError;
@@ -37,7 +37,7 @@ macro_rules! id {
             type Error = IdError;
             fn try_from(text: String) -> Result<Self, IdError> {
                 check(&text)?;
-                Ok(Self(text.into_boxed_str()))
+                Ok(Self(text.into()))
             }
         }
 

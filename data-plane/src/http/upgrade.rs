@@ -13,7 +13,7 @@ use crate::{
     node::Shell,
     room::Member,
     session::Session,
-    socket::{self, Socket},
+    socket::{self, Pump, Socket},
 };
 use axum::{
     extract::{Extension, Request, State},
@@ -29,6 +29,9 @@ use std::{
     sync::{Arc, Weak},
 };
 use tokio::net::TcpStream;
+
+/// What one socket's task may hold while idle. It is the largest part of a socket's memory.
+const FUTURE_BYTES_MAX: usize = 512;
 
 /// The open sockets of a node, for when all of them have to go.
 #[derive(Debug, Default)]
@@ -134,50 +137,51 @@ fn start(
         }
     };
     shell.metrics.sockets_opened.inc(Opened::Accepted);
-    let shell = Arc::clone(shell);
     drop(tasks::spawn("socket", serve(shell, stream, early, place, identity, dialect)));
 }
 
-async fn serve(
-    shell: Arc<Shell>,
+/// Everything is made before the future is, which then holds it only once:
+/// there is one for every socket, see [`FUTURE_BYTES_MAX`].
+fn serve(
+    shell: &Arc<Shell>,
     stream: TcpStream,
-    early: Vec<u8>,
+    mut early: Vec<u8>,
     place: Place,
     identity: Identity,
     dialect: Dialect,
-) {
+) -> impl Future<Output = ()> + use<> {
     let session: SessionId = draw("s");
     let socket = Arc::new(Socket::new(stream));
-    let member = Arc::new(Member {
-        socket,
-        session: session.clone(),
-        dialect,
-        refused_by: Mutex::default(),
-    });
-    let limits = shell.live.get();
-    let machine = Session::new(session.clone(), dialect, identity, &limits.limits);
-    drop(limits);
-    let _entry = Entry::new(&shell, &session, &member.socket);
-    shell.wheel.add(&member.socket, &shell.live);
+    let entry = Entry::new(shell, &session, &socket, place);
+    shell.wheel.add(&socket, &shell.live);
     if shell.stop.is_cancelled() {
-        member.socket.close(CloseCode::GoingAway);
+        socket.close(CloseCode::GoingAway);
     }
-    socket::pump(Arc::clone(&shell), member, machine, early).await;
-    drop(place);
+    let machine = Session::new(session.clone(), dialect, identity, &shell.live.get().limits);
+    let member = Arc::new(Member { socket, session, dialect, refused_by: Mutex::default() });
+    let mut pump = Pump::new(Arc::clone(shell), member, machine, &mut early);
+    let future = async move {
+        pump.run().await;
+        drop(pump);
+        drop(entry);
+    };
+    debug_assert!(size_of_val(&future) <= FUTURE_BYTES_MAX, "{}", size_of_val(&future));
+    future
 }
 
-/// A socket's line in [`Sockets`] and in the gauge, for as long as it lives.
+/// A socket's place, its line in [`Sockets`] and in the gauge, for as long as it lives.
 struct Entry {
     shell: Arc<Shell>,
     session: SessionId,
+    _place: Place,
 }
 
 impl Entry {
-    fn new(shell: &Arc<Shell>, session: &SessionId, socket: &Arc<Socket>) -> Self {
+    fn new(shell: &Arc<Shell>, session: &SessionId, socket: &Arc<Socket>, place: Place) -> Self {
         shell.metrics.sockets.inc();
         let mut sockets = shell.sockets.by_session.lock();
         sockets.insert(session.clone(), Arc::downgrade(socket));
-        Self { shell: Arc::clone(shell), session: session.clone() }
+        Self { shell: Arc::clone(shell), session: session.clone(), _place: place }
     }
 }
 

@@ -23,35 +23,33 @@ thread_local! {
         RefCell::new(vec![0; READ_BYTES].into_boxed_slice());
 }
 
-/// One socket at work.
-struct Pump {
+/// One socket at work; dropping it takes the socket out of every room.
+pub(crate) struct Pump {
     shell: Arc<Shell>,
     member: Arc<Member>,
     session: Session,
     decoder: Decoder,
 }
 
-/// Serves a socket until it ends, and then takes it out of every room.
-///
-/// `early` is what the client sent behind its handshake.
-pub(crate) async fn pump(
-    shell: Arc<Shell>,
-    member: Arc<Member>,
-    session: Session,
-    mut early: Vec<u8>,
-) {
-    let decoder = Decoder::new(shell.live.get().limits.message_bytes_max);
-    let mut pump = Pump { shell, member, session, decoder };
-    pump.step(Input::Opened);
-    pump.take(&mut early);
-    drop(early);
-    pump.run().await;
-}
-
 // === impl Pump ===
 
 impl Pump {
-    async fn run(&mut self) {
+    /// Opens the session; `early` is what the client sent behind its handshake.
+    pub(crate) fn new(
+        shell: Arc<Shell>,
+        member: Arc<Member>,
+        session: Session,
+        early: &mut [u8],
+    ) -> Self {
+        let decoder = Decoder::new(shell.live.get().limits.message_bytes_max);
+        let mut pump = Self { shell, member, session, decoder };
+        pump.step(Input::Opened);
+        pump.take(early);
+        pump
+    }
+
+    /// Serves the socket until it ends.
+    pub(crate) async fn run(&mut self) {
         let member = Arc::clone(&self.member);
         let socket = &member.socket;
         loop {
