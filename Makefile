@@ -9,16 +9,21 @@ TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 LOGS := $(TARGET)/test-logs
 STEPS := tools fmt clippy rust build autobahn browser chart proto
 
-.PHONY: help dev test lint $(STEPS)
+.PHONY: help dev test lint bench $(STEPS)
 
 help:
 	@echo 'make dev     run a whole cluster here, with ten demo auctions'
 	@echo 'make test    install what the tests need, then check and test everything'
 	@echo 'make lint    only the checks that run nothing: fmt clippy proto'
+	@echo 'make bench   measure what docs/performance.md holds; FIGURES="memory fanout ack" chooses'
 	@echo 'Steps of make test, each by itself: $(STEPS)'
 
 dev:
 	cargo run --release --locked -- dev $(ARGS)
+
+# Needs redis-server for the last figure, and a machine that does little else.
+bench:
+	cargo bench --locked -p gavel --bench figures -- $(FIGURES)
 
 lint: tools fmt clippy proto
 

@@ -127,16 +127,18 @@ impl Socket {
 
     /// Writes what the kernel takes and keeps the rest.
     fn push(&self, out: &mut Outgoing, frame: &Bytes) {
-        let mut rest = frame.clone();
+        let mut written = 0;
         if out.backlog.is_empty() {
             match self.stream.try_write(frame) {
-                Ok(written) if written == frame.len() => return,
-                Ok(written) => rest.advance(written),
+                Ok(all) if all == frame.len() => return,
+                Ok(some) => written = some,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => return self.die(out),
             }
             self.wake.notify_one();
         }
+        // Only what waits counts a reference: thousands of sockets share the frame.
+        let rest = frame.slice(written..);
         out.bytes += rest.len();
         out.backlog.push_back(rest);
         if out.bytes > BACKLOG_BYTES_MAX || out.backlog.len() > BACKLOG_FRAMES_MAX {

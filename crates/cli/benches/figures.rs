@@ -6,6 +6,7 @@
 
 mod figures {
     pub(crate) mod ack;
+    pub(crate) mod bare;
     pub(crate) mod baseline;
     pub(crate) mod fanout;
     pub(crate) mod gavel;
@@ -39,10 +40,10 @@ fn run() -> Outcome<bool> {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     raise_limit()?;
     let runtime = Runtime::new()?;
-    if let [serve, buffers] = args.as_slice()
+    if let [serve, name] = args.as_slice()
         && serve == baseline::SERVE
     {
-        return runtime.block_on(baseline::serve(buffers)).map(|()| true);
+        return runtime.block_on(baseline::serve(name)).map(|()| true);
     }
     let wanted = |name: &str| args.is_empty() || args.iter().any(|arg| arg == name);
     let mut report = Report::default();

@@ -1,8 +1,9 @@
 //! What Gavel is compared with: a plain broadcast server on axum's WebSocket,
-//! as its documentation suggests, with default and with small buffers. It has
-//! no rooms, no state and no store, and sends on whatever it is sent.
+//! with default and with small buffers, and a loop of bare writes, below which
+//! no server can get. They have no rooms, no state and no store, and send on
+//! whatever they are sent.
 
-use super::process::Process;
+use super::{bare, process::Process};
 use crate::Outcome;
 use axum::{
     Router,
@@ -10,6 +11,7 @@ use axum::{
         State,
         ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade},
     },
+    response::Response,
     routing::get,
     serve::ListenerExt as _,
 };
@@ -19,11 +21,12 @@ use tokio::{net::TcpListener, sync::broadcast};
 /// The argument that makes this program the server.
 pub(crate) const SERVE: &str = "--serve";
 
-/// How axum's buffers are sized.
+/// Which baseline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Buffers {
-    Default,
-    Small,
+pub(crate) enum Kind {
+    DefaultBuffers,
+    SmallBuffers,
+    BareWrites,
 }
 
 /// A baseline server in a process of its own.
@@ -35,24 +38,20 @@ pub(crate) struct Baseline {
 
 #[derive(Debug, Clone)]
 struct Shared {
-    buffers: Buffers,
+    kind: Kind,
     messages: broadcast::Sender<Utf8Bytes>,
 }
 
-// === impl Buffers ===
+// === impl Kind ===
 
-impl Buffers {
+impl Kind {
+    pub(crate) const ALL: [Self; 3] = [Self::BareWrites, Self::SmallBuffers, Self::DefaultBuffers];
+
     pub(crate) const fn name(self) -> &'static str {
         match self {
-            Self::Default => "axum, default buffers",
-            Self::Small => "axum, 1 KiB buffers",
-        }
-    }
-
-    const fn argument(self) -> &'static str {
-        match self {
-            Self::Default => "default",
-            Self::Small => "small",
+            Self::DefaultBuffers => "axum, default buffers",
+            Self::SmallBuffers => "axum, 1 KiB buffers",
+            Self::BareWrites => "bare writes, the floor",
         }
     }
 }
@@ -60,36 +59,35 @@ impl Buffers {
 // === impl Baseline ===
 
 impl Baseline {
-    pub(crate) fn start(buffers: Buffers) -> Outcome<Self> {
+    pub(crate) fn start(kind: Kind) -> Outcome<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        let process = Process::start(command.args([SERVE, buffers.argument()]))?;
+        let process = Process::start(command.args([SERVE, kind.name()]))?;
         let address = process.first_line().parse()?;
         Ok(Self { process, address })
     }
 }
 
 /// Serves until it is killed; the first line says where.
-pub(crate) async fn serve(buffers: &str) -> Outcome<()> {
-    let small = buffers == Buffers::Small.argument();
-    let buffers = if small { Buffers::Small } else { Buffers::Default };
-    let shared = Shared { buffers, messages: broadcast::Sender::new(1024) };
-    let router = Router::new().route("/ws", get(upgrade)).with_state(shared);
+pub(crate) async fn serve(name: &str) -> Outcome<()> {
+    let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name).ok_or("no such baseline")?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     writeln!(std::io::stdout(), "{}", listener.local_addr()?)?;
+    if kind == Kind::BareWrites {
+        return bare::serve(listener).await;
+    }
+    let shared = Shared { kind, messages: broadcast::Sender::new(1024) };
+    let router = Router::new().route("/ws", get(upgrade)).with_state(shared);
     // As Gavel does: no answer waits for company.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     Ok(axum::serve(listener, router).await?)
 }
 
-async fn upgrade(
-    State(shared): State<Shared>,
-    upgrade: WebSocketUpgrade,
-) -> axum::response::Response {
-    let upgrade = match shared.buffers {
-        Buffers::Default => upgrade,
-        Buffers::Small => {
+async fn upgrade(State(shared): State<Shared>, upgrade: WebSocketUpgrade) -> Response {
+    let upgrade = match shared.kind {
+        Kind::SmallBuffers => {
             upgrade.read_buffer_size(1024).write_buffer_size(1024).max_write_buffer_size(64 * 1024)
         }
+        Kind::DefaultBuffers | Kind::BareWrites => upgrade,
     };
     upgrade.on_upgrade(move |socket| pass_on(socket, shared.messages))
 }

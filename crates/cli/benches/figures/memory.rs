@@ -1,7 +1,7 @@
 //! Memory of an idle socket that has joined a room.
 
 use super::{
-    baseline::{Baseline, Buffers},
+    baseline::{Baseline, Kind},
     gavel::Gavel,
     process::Process,
     report::{Report, Section},
@@ -25,10 +25,10 @@ pub(crate) async fn measure(report: &mut Report) -> Outcome<()> {
     let bytes = idle(&gavel.process, gavel.address()?, join, 2).await?;
     section.row("Gavel, joined to a room", bytes, Some(BYTES_MAX));
     drop(gavel);
-    for buffers in [Buffers::Small, Buffers::Default] {
-        let baseline = Baseline::start(buffers)?;
+    for kind in [Kind::SmallBuffers, Kind::DefaultBuffers] {
+        let baseline = Baseline::start(kind)?;
         let bytes = idle(&baseline.process, baseline.address, "", 1).await?;
-        section.row(buffers.name(), bytes, None);
+        section.row(kind.name(), bytes, None);
     }
     report.add(section);
     Ok(())

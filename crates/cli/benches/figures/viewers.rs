@@ -23,7 +23,7 @@ use tokio::{
 /// Sockets that connect at the same time.
 const CONNECTS_MAX: usize = 64;
 /// How often to look whether everything has come.
-const POLL_INTERVAL: Duration = Duration::from_millis(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 /// How long it may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
