@@ -1,11 +1,13 @@
 //! The settings of a control plane. What may change live are its documents,
 //! see [`crate::limits`] and [`crate::flags`].
 
+use gavel_runtime::config::{self, ConfigError};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::SocketAddr};
 
 /// Everything a control plane must know at start.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Where probes and Prometheus come in.
@@ -21,7 +23,7 @@ pub struct Config {
 }
 
 /// Where probes and Prometheus come in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpConfig {
     /// Address of HTTP.
@@ -29,7 +31,7 @@ pub struct HttpConfig {
 }
 
 /// Where nodes and operators come in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct GrpcConfig {
     /// Address of gRPC.
@@ -37,15 +39,16 @@ pub struct GrpcConfig {
 }
 
 /// Where the cluster's state is stored.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RedisConfig {
     /// URL of Redis or Valkey; empty keeps the state in this process alone.
+    #[schemars(extend("format" = "redis_url"))]
     pub url: String,
 }
 
 /// Who may operate the cluster.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdminConfig {
     /// Bearer token; empty answers peers on the loopback interface alone.
@@ -53,24 +56,16 @@ pub struct AdminConfig {
 }
 
 /// How long silence is borne.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClusterConfig {
-    /// How long a silent node keeps its rooms, in ms; 200 to 60000.
+    /// How long a silent node keeps its rooms.
+    #[schemars(range(min = 200, max = 60_000))]
     pub lease_ms: u64,
-    /// Time between two heartbeats of a node, in ms; 50 to 20000 and less than
-    /// half of `lease_ms`, so that one lost heartbeat costs nothing.
+    /// Time between two heartbeats of a node. One of them may be lost at no
+    /// cost.
+    #[schemars(range(min = 50, max = 20_000), extend("below_half_of" = "cluster.lease_ms"))]
     pub heartbeat_ms: u64,
-}
-
-/// A setting that is out of range.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{key}: {message}")]
-pub struct ConfigError {
-    /// The dotted name of the setting.
-    pub key: &'static str,
-    /// What is wrong with it.
-    pub message: String,
 }
 
 // === impl Config ===
@@ -81,24 +76,8 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] for the first setting that is out of range.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let ClusterConfig { lease_ms, heartbeat_ms } = self.cluster;
-        within("cluster.lease_ms", lease_ms, 200, 60_000)?;
-        within("cluster.heartbeat_ms", heartbeat_ms, 50, 20_000)?;
-        if heartbeat_ms >= lease_ms / 2 {
-            let message = format!(
-                "{heartbeat_ms} is not less than half of cluster.lease_ms, which is {lease_ms}"
-            );
-            return Err(ConfigError { key: "cluster.heartbeat_ms", message });
-        }
-        Ok(())
+        config::check(self)
     }
-}
-
-fn within(key: &'static str, value: u64, least: u64, most: u64) -> Result<(), ConfigError> {
-    if (least..=most).contains(&value) {
-        return Ok(());
-    }
-    Err(ConfigError { key, message: format!("{value} is not within {least} to {most}") })
 }
 
 impl Default for HttpConfig {

@@ -1,11 +1,13 @@
 //! The settings of a node that need a restart to change. What may change
 //! live comes from the control plane, see [`crate::settings`].
 
+use gavel_runtime::config::{self, ConfigError};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
 /// Everything a node must know at start.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Who the node is.
@@ -27,55 +29,61 @@ pub struct Config {
 }
 
 /// Who the node is.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct NodeConfig {
-    /// Stable id, `[A-Za-z0-9_-]{1,64}`; empty draws a random one at start.
+    /// Stable name of the node; empty draws a random one at start.
+    #[schemars(extend("format" = "id"))]
     pub id: String,
     /// Availability zone, may be empty.
     pub zone: String,
 }
 
 /// Where browsers come in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpConfig {
     /// Address of HTTP and WebSocket.
     pub listen: SocketAddr,
     /// How browsers reach it, as a URL; empty derives it from `listen`.
+    #[schemars(extend("format" = "url"))]
     pub public_url: String,
-    /// How long a request head may take, in ms; 100 to 60000.
+    /// How long a request head may take; then the connection ends.
+    #[schemars(range(min = 100, max = 60_000))]
     pub header_timeout_ms: u64,
 }
 
 /// Where other nodes come in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RelayConfig {
     /// Address of the relay's gRPC.
     pub listen: SocketAddr,
     /// How other nodes reach it, as a URL; empty derives it from `listen`.
+    #[schemars(extend("format" = "url"))]
     pub advertise: String,
 }
 
 /// Where the control plane is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ControlConfig {
     /// URL of its gRPC.
+    #[schemars(extend("format" = "url"))]
     pub endpoint: String,
 }
 
 /// Where rooms are stored.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RedisConfig {
     /// URL of Redis or Valkey; empty keeps rooms in this process alone.
+    #[schemars(extend("format" = "redis_url"))]
     pub url: String,
 }
 
 /// Who may read `/api/websocket/metrics`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdminConfig {
     /// Bearer token; empty answers peers on the loopback interface alone.
@@ -83,31 +91,23 @@ pub struct AdminConfig {
 }
 
 /// How users prove who they are.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuthConfig {
-    /// HS256 secret, at least 32 bytes; empty refuses every token.
+    /// HS256 secret; empty refuses every token.
+    #[schemars(extend("format" = "secret"))]
     pub secret: String,
     /// A file that holds the secret, instead of `secret`.
     pub secret_file: String,
 }
 
 /// How the node stops.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ShutdownConfig {
-    /// How long sockets may take to read their close, in ms; 0 to 300000.
+    /// How long sockets may take to read their close.
+    #[schemars(range(min = 0, max = 300_000))]
     pub grace_ms: u64,
-}
-
-/// A setting that is out of range.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{key}: {message}")]
-pub struct ConfigError {
-    /// The dotted name of the setting.
-    pub key: &'static str,
-    /// What is wrong with it.
-    pub message: String,
 }
 
 // === impl Config ===
@@ -118,36 +118,8 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] for the first setting that is out of range.
     pub fn check(&self) -> Result<(), ConfigError> {
-        if !self.node.id.is_empty() && self.node.id.parse::<gavel_rules::id::NodeId>().is_err() {
-            return Err(refuse("node.id", "must be 1 to 64 of A-Z a-z 0-9 _ -"));
-        }
-        within("http.header_timeout_ms", self.http.header_timeout_ms, 100, 60_000)?;
-        within("shutdown.grace_ms", self.shutdown.grace_ms, 0, 300_000)?;
-        url("control.endpoint", &self.control.endpoint)?;
-        if !self.relay.advertise.is_empty() {
-            url("relay.advertise", &self.relay.advertise)?;
-        }
-        if !self.auth.secret.is_empty() && self.auth.secret.len() < 32 {
-            return Err(refuse("auth.secret", "must hold at least 32 bytes"));
-        }
-        Ok(())
+        config::check(self)
     }
-}
-
-fn refuse(key: &'static str, message: &str) -> ConfigError {
-    ConfigError { key, message: message.to_owned() }
-}
-
-fn within(key: &'static str, value: u64, least: u64, most: u64) -> Result<(), ConfigError> {
-    if (least..=most).contains(&value) {
-        return Ok(());
-    }
-    Err(ConfigError { key, message: format!("{value} is not within {least} to {most}") })
-}
-
-fn url(key: &'static str, value: &str) -> Result<(), ConfigError> {
-    let fine = value.parse::<http::Uri>().is_ok_and(|uri| uri.scheme().is_some());
-    if fine { Ok(()) } else { Err(refuse(key, "must be a URL like http://host:port")) }
 }
 
 impl Default for HttpConfig {
@@ -175,5 +147,48 @@ impl Default for ControlConfig {
 impl Default for ShutdownConfig {
     fn default() -> Self {
         Self { grace_ms: 5_000 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gavel_runtime::config::Form;
+
+    fn refused(change: impl FnOnce(&mut Config)) -> Option<String> {
+        let mut config = Config::default();
+        change(&mut config);
+        config.check().err().map(|error| error.key)
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_refused_by_its_name() {
+        type Change = fn(&mut Config);
+        let wrong: [(&str, Change); 9] = [
+            ("node.id", |c| c.node.id = "a b".to_owned()),
+            ("http.public_url", |c| c.http.public_url = "nowhere".to_owned()),
+            ("http.header_timeout_ms", |c| c.http.header_timeout_ms = 99),
+            ("http.header_timeout_ms", |c| c.http.header_timeout_ms = 60_001),
+            ("shutdown.grace_ms", |c| c.shutdown.grace_ms = 300_001),
+            ("control.endpoint", |c| c.control.endpoint.clear()),
+            ("relay.advertise", |c| c.relay.advertise = "nowhere".to_owned()),
+            ("redis.url", |c| c.redis.url = "http://127.0.0.1".to_owned()),
+            ("auth.secret", |c| c.auth.secret = "s".repeat(31)),
+        ];
+        for (key, change) in wrong {
+            assert_eq!(refused(change).as_deref(), Some(key));
+        }
+        assert_eq!(refused(|_| {}), None);
+        assert_eq!(refused(|c| (c.http.header_timeout_ms, c.shutdown.grace_ms) = (100, 0)), None);
+    }
+
+    #[test]
+    fn a_setting_takes_as_ids_what_the_rules_take() {
+        let long = ["a".repeat(64), "a".repeat(65), String::new()];
+        let each = (0..=255_u8).map(|byte| char::from(byte).to_string());
+        for text in each.chain(long) {
+            let id = text.parse::<gavel_rules::id::NodeId>();
+            assert_eq!(Form::Id.fits(&text), id.is_ok(), "{text:?}");
+        }
     }
 }

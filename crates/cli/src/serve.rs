@@ -4,7 +4,7 @@ mod settings;
 
 use crate::{failure::Failure, files};
 use gavel_runtime::{shutdown::Shutdown, telemetry};
-pub(crate) use settings::{ConfigVerb, ControlPlaneArgs, DataPlaneArgs, config, redis_url};
+pub(crate) use settings::{ConfigVerb, ControlPlaneArgs, DataPlaneArgs, config};
 
 /// Runs the control plane until a signal.
 pub(crate) async fn control_plane(args: ControlPlaneArgs) -> Result<(), Failure> {

@@ -14,11 +14,15 @@ use figment::value::Value;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+mod form;
 mod layer;
+mod schema;
 #[cfg(test)]
 mod tests;
 
+pub use form::Form;
 use layer::{Layer, Pair};
+pub use schema::{Bound, Section, Setting, check, sections, variable_of};
 
 /// What the names of all variables begin with.
 pub const PREFIX: &str = "GAVEL_";
@@ -35,12 +39,6 @@ pub struct ConfigError {
     pub source: String,
     /// What is wrong with it.
     pub message: String,
-}
-
-/// Settings that know their own bounds.
-pub trait Check {
-    /// Refuses the first setting out of its bounds, by its dotted key.
-    fn check(&self) -> Result<(), ConfigError>;
 }
 
 /// Reads settings: defaults, then `file`, then variables that begin with
@@ -70,22 +68,6 @@ where
 )]
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-/// Refuses `value` outside `range`, naming `key` and the bounds.
-pub fn within<T>(
-    key: &str,
-    value: &T,
-    range: &std::ops::RangeInclusive<T>,
-) -> Result<(), ConfigError>
-where
-    T: PartialOrd + std::fmt::Display,
-{
-    if range.contains(value) {
-        return Ok(());
-    }
-    let (low, high) = (range.start(), range.end());
-    Err(ConfigError::invalid(key, format!("{value} is not between {low} and {high}")))
 }
 
 // === impl ConfigError ===

@@ -95,8 +95,7 @@ impl ControlPlaneArgs {
     pub(crate) fn load(self) -> Result<gavel_control_plane::Config, Failure> {
         let flags = [("http.listen", self.http_listen), ("grpc.listen", self.grpc_listen)];
         let config: gavel_control_plane::Config = self.common.load(flags)?;
-        config.check().map_err(|error| Failure::Usage(error.to_string()))?;
-        redis_url(&config.redis.url)?;
+        config.check()?;
         Ok(config)
     }
 }
@@ -115,8 +114,7 @@ impl DataPlaneArgs {
             ("control.endpoint", self.control_endpoint),
         ];
         let config: gavel_data_plane::Config = self.common.load(flags)?;
-        config.check().map_err(|error| Failure::Usage(error.to_string()))?;
-        redis_url(&config.redis.url)?;
+        config.check()?;
         Ok(config)
     }
 }
@@ -135,15 +133,6 @@ impl Common {
         overrides.extend(given.filter_map(|(key, value)| Some((key, value?))));
         Ok(sources::load(self.config.as_deref(), PREFIX, &overrides)?)
     }
-}
-
-/// Refuses what cannot be a Redis address before anything is started.
-pub(crate) fn redis_url(url: &str) -> Result<(), Failure> {
-    let known = ["redis://", "rediss://", "redis+unix://", "unix://"];
-    if url.is_empty() || known.iter().any(|scheme| url.starts_with(scheme)) {
-        return Ok(());
-    }
-    Err(Failure::Usage("redis.url: must be a URL such as redis://127.0.0.1:6379".to_owned()))
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
@@ -214,6 +203,7 @@ mod tests {
             ("http.no_such=1", "no_such"),
             ("http.header_timeout_ms=1", "http.header_timeout_ms"),
             ("http.listen=nowhere", "http.listen"),
+            ("redis.url=nowhere", "redis.url"),
         ] {
             let args = DataPlaneArgs { common: common(&[set]), ..DataPlaneArgs::default() };
             match args.load() {

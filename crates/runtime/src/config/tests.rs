@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::*;
@@ -136,9 +137,107 @@ fn a_missing_or_broken_file_is_named() {
     assert!(read(Some("[http\n"), &[], &[]).is_err());
 }
 
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+struct Bounded {
+    /// About
+    /// lines.
+    line: Line,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+struct Line {
+    /// How long
+    /// at most.
+    #[schemars(range(min = 2, max = 9))]
+    length_ms: u64,
+    /// Half of that.
+    #[schemars(extend("below_half_of" = "line.length_ms"))]
+    half_ms: u64,
+    /// Where from.
+    #[schemars(extend("format" = "url"))]
+    from: String,
+    /// Where to.
+    #[schemars(extend("format" = "url"))]
+    to: String,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self { length_ms: 5, half_ms: 1, from: String::new(), to: "http://there:1".to_owned() }
+    }
+}
+
+fn refusal(change: impl FnOnce(&mut Line)) -> String {
+    let mut settings = Bounded::default();
+    change(&mut settings.line);
+    check(&settings).err().map_or_else(String::new, |error| error.to_string())
+}
+
 #[test]
-fn bounds_are_named() {
-    assert!(within("a.b", &3, &(1..=3)).is_ok());
-    let error = within("a.b", &4, &(1..=3)).unwrap_err();
-    assert_eq!(error.to_string(), "a.b (settings): 4 is not between 1 and 3");
+fn a_setting_tells_its_meaning_default_and_bounds() {
+    let [line] = sections::<Bounded>().unwrap().try_into().unwrap();
+    assert_eq!((line.name.as_str(), line.meaning.as_str()), ("line", "About lines."));
+    let keys: Vec<_> = line.settings.iter().map(|setting| setting.key.as_str()).collect();
+    assert_eq!(keys, ["line.from", "line.half_ms", "line.length_ms", "line.to"]);
+    let length = &line.settings[2];
+    assert_eq!((length.meaning.as_str(), &length.default), ("How long at most.", &5.into()));
+    assert_eq!(length.bounds, [Bound::Within(2, 9)]);
+}
+
+#[test]
+fn what_is_out_of_its_bounds_is_named() {
+    assert_eq!(refusal(|_| {}), "");
+    assert_eq!(refusal(|l| (l.length_ms, l.half_ms) = (9, 3)), "");
+    let long = refusal(|l| l.length_ms = 10);
+    assert_eq!(long, "line.length_ms (settings): 10 is not within 2 to 9");
+    assert!(refusal(|l| (l.length_ms, l.half_ms) = (1, 0)).contains("line.half_ms"));
+    let half = refusal(|l| l.half_ms = 2);
+    assert_eq!(half, "line.half_ms (settings): 2 is not less than half of line.length_ms, 5");
+}
+
+#[test]
+fn only_a_text_that_is_empty_by_default_may_be() {
+    assert_eq!(refusal(|l| l.from.clear()), "");
+    let hidden = refusal(|l| "hush".clone_into(&mut l.from));
+    assert_eq!(hidden, "line.from (settings): must be a URL like http://host:port");
+    assert!(refusal(|l| l.to.clear()).starts_with("line.to"));
+}
+
+#[test]
+fn a_bound_that_nobody_checks_is_refused() {
+    #[derive(JsonSchema)]
+    #[expect(dead_code, reason = "only its schema counts")]
+    struct Odd {
+        line: Length,
+    }
+    #[derive(JsonSchema)]
+    #[expect(dead_code, reason = "only its schema counts")]
+    struct Length {
+        #[schemars(length(max = 3))]
+        text: String,
+    }
+    let error = sections::<Odd>().unwrap_err();
+    assert_eq!(error.to_string(), "line.text (settings): nobody checks maxLength = 3");
+}
+
+#[test]
+fn each_form_takes_what_it_says() {
+    for (form, fine, wrong) in [
+        (Form::Url, "http://host:1", "host:1"),
+        (Form::RedisUrl, "rediss://host", "http://host"),
+        (Form::Id, "a-Z_9", "a b"),
+        (Form::Secret, "12345678901234567890123456789012", "1234567890123456789012345678901"),
+    ] {
+        assert!(form.fits(fine) && !form.fits(wrong) && !form.fits(""), "{form:?}");
+    }
+    assert!(Form::Id.fits(&"a".repeat(64)) && !Form::Id.fits(&"a".repeat(65)));
+}
+
+#[test]
+fn the_variable_of_a_setting_sets_it() {
+    let name = variable_of("http.timeout_ms");
+    assert_eq!(name, "GAVEL_HTTP__TIMEOUT_MS");
+    assert_eq!(read(None, &[(&name, "9")], &[]).unwrap().http.timeout_ms, 9);
 }

@@ -1,0 +1,58 @@
+//! The forms that a text among the settings may have to have.
+
+/// The form of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// An address with its scheme.
+    Url,
+    /// An address of Redis.
+    RedisUrl,
+    /// A name that may stand in a log, a path or a message.
+    Id,
+    /// The key of a signature.
+    Secret,
+}
+
+/// The shortest key that HS256 allows.
+const SECRET_BYTES_MIN: usize = 32;
+const REDIS_SCHEMES: [&str; 4] = ["redis://", "rediss://", "redis+unix://", "unix://"];
+
+// === impl Form ===
+
+impl Form {
+    /// The form that a schema calls so.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        match name {
+            "url" => Some(Self::Url),
+            "redis_url" => Some(Self::RedisUrl),
+            "id" => Some(Self::Id),
+            "secret" => Some(Self::Secret),
+            _ => None,
+        }
+    }
+
+    /// What goes after "must be".
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Url => "a URL like http://host:port",
+            Self::RedisUrl => "a URL like redis://host:6379",
+            Self::Id => "1 to 64 of A-Z a-z 0-9 _ -",
+            Self::Secret => "32 bytes at least",
+        }
+    }
+
+    /// Whether a text has the form.
+    #[must_use]
+    pub fn fits(self, text: &str) -> bool {
+        match self {
+            Self::Url => text.parse::<http::Uri>().is_ok_and(|uri| uri.scheme().is_some()),
+            Self::RedisUrl => REDIS_SCHEMES.iter().any(|scheme| text.starts_with(scheme)),
+            Self::Id => {
+                let fine = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+                (1..=64).contains(&text.len()) && text.bytes().all(fine)
+            }
+            Self::Secret => text.len() >= SECRET_BYTES_MIN,
+        }
+    }
+}
