@@ -1,5 +1,5 @@
 //! The settings of a control plane. What may change live are its documents,
-//! see [`crate::limits`] and [`crate::flags`].
+//! see [`gavel_proto::limits`] and [`crate::flags`].
 
 use gavel_runtime::config::{self, ConfigError};
 use schemars::JsonSchema;

@@ -7,7 +7,7 @@ mod driver;
 pub mod flags;
 mod grpc;
 mod http;
-pub mod limits;
+mod limits;
 mod rollup;
 mod server;
 pub mod store;

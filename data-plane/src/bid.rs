@@ -3,7 +3,7 @@
 
 use crate::{
     auth::Identity,
-    codec::json::ClientError,
+    codec::json::{ClientError, ErrorCode},
     node::Shell,
     room::{Ask, Input, Member, Reply},
     session::PlacedBid,
@@ -81,7 +81,7 @@ async fn admit(
 }
 
 fn refuse(member: &Member, room: &RoomId, placed: &PlacedBid) {
-    let error = ClientError::new("unavailable", "the bid cannot be decided just now")
+    let error = ClientError::new(ErrorCode::Unavailable, "the bid cannot be decided just now")
         .in_room(room)
         .of_bid(Some(&placed.bid_id))
         .retry_after(500);

@@ -1,75 +1,79 @@
-//! Why a socket is closed, and what the client may do next.
+//! Why a socket is closed, and what the client may do next. The table of
+//! docs/protocol.md is made of this list.
 
-/// A close code with its reason.
-///
-/// The ranges tell a client what to do without knowing each code: 4000-4399
-/// reconnect, 4400-4499 mend something first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum CloseCode {
-    /// 1000: the client asked for it.
-    Normal,
-    /// 1001: the node stops.
-    GoingAway,
-    /// 1002: the peer broke the WebSocket protocol.
-    Protocol,
-    /// 1003: a binary message in a text dialect.
-    Unsupported,
-    /// 1007: text that is not UTF-8, or bad JSON again and again.
-    Invalid,
-    /// 1008: too many sockets of one address.
-    ConnectionLimit,
-    /// 1009: a message over the limit.
-    TooBig,
-    /// 1012: the node drains.
-    Restart,
-    /// 1013: the node holds as many sockets as it may.
-    Overloaded,
-    /// 4401: the token expired.
-    Unauthenticated,
-    /// 4408: the client reads too slowly; it may resume.
-    TooSlow,
-    /// 4429: too many messages, again and again.
-    MessageRate,
+macro_rules! close_codes {
+    ($($variant:ident = $code:literal, $reason:literal, $when:literal, $next:literal;)+) => {
+        /// A close code with its reason.
+        ///
+        /// The ranges tell a client what to do without knowing each code:
+        /// 4000-4399 reconnect, 4400-4499 mend something first.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum CloseCode {
+            $(#[doc = concat!(stringify!($code), ": ", $when, ".")] $variant,)+
+        }
+
+        impl CloseCode {
+            /// Every code.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The number on the wire.
+            #[must_use]
+            pub const fn code(self) -> u16 {
+                match self {
+                    $(Self::$variant => $code,)+
+                }
+            }
+
+            /// The reason on the wire; the seed's words where the seed has them.
+            #[must_use]
+            pub const fn reason(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $reason,)+
+                }
+            }
+
+            /// When a socket is closed with it.
+            #[must_use]
+            pub const fn when(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $when,)+
+                }
+            }
+
+            /// Whether and how a client comes back.
+            #[must_use]
+            pub const fn next(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $next,)+
+                }
+            }
+        }
+    };
 }
 
-// === impl CloseCode ===
-
-impl CloseCode {
-    /// The number on the wire.
-    #[must_use]
-    pub fn code(self) -> u16 {
-        match self {
-            Self::Normal => 1000,
-            Self::GoingAway => 1001,
-            Self::Protocol => 1002,
-            Self::Unsupported => 1003,
-            Self::Invalid => 1007,
-            Self::ConnectionLimit => 1008,
-            Self::TooBig => 1009,
-            Self::Restart => 1012,
-            Self::Overloaded => 1013,
-            Self::Unauthenticated => 4401,
-            Self::TooSlow => 4408,
-            Self::MessageRate => 4429,
-        }
-    }
-
-    /// The reason on the wire; the seed's words where the seed has them.
-    #[must_use]
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::Normal => "",
-            Self::GoingAway => "Going away",
-            Self::Protocol => "Protocol error",
-            Self::Unsupported => "Text messages only",
-            Self::Invalid => "Invalid text",
-            Self::ConnectionLimit => "Connection limit exceeded",
-            Self::TooBig => "Message too big",
-            Self::Restart => "Node restarts",
-            Self::Overloaded => "Node is full",
-            Self::Unauthenticated => "Token expired",
-            Self::TooSlow => "Too slow",
-            Self::MessageRate => "Too many messages",
-        }
-    }
+close_codes! {
+    Normal = 1000, "",
+        "the client closed", "";
+    GoingAway = 1001, "Going away",
+        "the node stops", "yes, with jitter";
+    Protocol = 1002, "Protocol error",
+        "a frame against RFC 6455, such as an unmasked one", "no, mend the client";
+    Unsupported = 1003, "Text messages only",
+        "a binary message", "no, mend the client";
+    Invalid = 1007, "Invalid text",
+        "not UTF-8, or `bad_json` five times", "no, mend the client";
+    ConnectionLimit = 1008, "Connection limit exceeded",
+        "too many sockets without a token from one address", "later";
+    TooBig = 1009, "Message too big",
+        "over `message_bytes_max`", "no, mend the client";
+    Restart = 1012, "Node restarts",
+        "reserved; nothing sends it yet", "yes, with jitter";
+    Overloaded = 1013, "Node is full",
+        "as many sockets as the node may have", "later, another node";
+    Unauthenticated = 4401, "Token expired",
+        "reserved; nothing sends it yet", "no, bring a new token";
+    TooSlow = 4408, "Too slow",
+        "over 64 KiB or 256 frames wait for the client", "yes, and join again";
+    MessageRate = 4429, "Too many messages",
+        "100 over the rate, one after the other", "later";
 }

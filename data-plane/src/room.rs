@@ -8,7 +8,7 @@
 
 use crate::{
     auth::Identity,
-    codec::json::{self, ClientError, Dialect},
+    codec::json::{self, ClientError, Dialect, ErrorCode},
     node::Shell,
     socket::Socket,
 };
@@ -253,7 +253,7 @@ fn answer_text(member: &Member, room: &RoomId, verdict: &Verdict, durability: &s
     match verdict {
         Verdict::Accepted(bid) => json::accepted(member.dialect, room, bid, durability),
         Verdict::Rejected(bid) if bid.reason == RejectReason::Unavailable => {
-            let error = ClientError::new("unavailable", "the room cannot decide just now")
+            let error = ClientError::new(ErrorCode::Unavailable, "the room cannot decide just now")
                 .in_room(room)
                 .of_bid(Some(&bid.bid_id))
                 .retry_after(bid.retry_after.unwrap_or(RETRY_AFTER).get());
@@ -268,5 +268,5 @@ fn answer_text(member: &Member, room: &RoomId, verdict: &Verdict, durability: &s
 }
 
 fn unknown_room(room: &RoomId) -> ClientError {
-    ClientError::new("unknown_room", "there is no such auction").in_room(room)
+    ClientError::new(ErrorCode::UnknownRoom, "there is no such auction").in_room(room)
 }

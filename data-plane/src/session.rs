@@ -4,7 +4,7 @@
 use crate::{
     auth::{Identity, TokenRefused},
     close::CloseCode,
-    codec::json::{self, ClientError, ClientMessage, Dialect, PlaceBid},
+    codec::json::{self, ClientError, ClientMessage, Dialect, ErrorCode, PlaceBid},
     settings::Limits,
 };
 use gavel_rules::{
@@ -20,6 +20,8 @@ mod tests;
 const BAD_MESSAGES_MAX: u8 = 5;
 /// Messages over the rate, one after the other, after which it is closed with 4429.
 const FLOOD_MESSAGES_MAX: u16 = 100;
+// What clients are told about both in `close` and in `ErrorCode`.
+const _: () = assert!(BAD_MESSAGES_MAX == 5 && FLOOD_MESSAGES_MAX == 100);
 
 /// What happened.
 #[derive(Debug)]
@@ -125,7 +127,8 @@ impl Session {
                 actions.push(Action::Send(self.welcome(limits, now)));
             }
             Input::Identified(Err(_)) => {
-                let error = ClientError::new("unauthenticated", "the token is not valid here");
+                let error =
+                    ClientError::new(ErrorCode::Unauthenticated, "the token is not valid here");
                 self.refuse(&error, actions);
             }
             Input::NotJoined(room) => self.joined.retain(|joined| joined != room),
@@ -146,7 +149,7 @@ impl Session {
         match json::parse(text, self.dialect) {
             Ok(message) => self.message(message, now, limits, actions),
             Err(error) => {
-                let unreadable = error.code == "bad_json";
+                let unreadable = error.code == ErrorCode::BadJson;
                 self.refuse(&error, actions);
                 if unreadable {
                     self.bad_messages += 1;
@@ -162,7 +165,7 @@ impl Session {
         self.flood_messages = self.flood_messages.saturating_add(1);
         // One answer tells it; answering each would double the flood.
         if self.flood_messages == 1 {
-            let error = ClientError::new("rate_limited", "too many messages");
+            let error = ClientError::new(ErrorCode::RateLimited, "too many messages");
             self.refuse(&error.retry_after(retry_after_ms), actions);
         }
         if self.flood_messages >= FLOOD_MESSAGES_MAX {
@@ -194,14 +197,14 @@ impl Session {
     fn join(&mut self, room: RoomId, limits: &Limits, actions: &mut Vec<Action>) {
         let grants = self.identity.grants.as_ref();
         if grants.is_some_and(|grants| !grants.may_view(room.as_ref())) {
-            let error = ClientError::new("forbidden", "the token does not open this room");
+            let error = ClientError::new(ErrorCode::Forbidden, "the token does not open this room");
             return self.refuse(&error.in_room(&room), actions);
         }
         if !self.joined.contains(&room) {
             let most = limits.rooms_per_session_max;
             if most > 0 && self.joined.len() >= most {
                 let message = format!("a socket may be in {most} rooms at most");
-                let error = ClientError::new("too_many_rooms", message).in_room(&room);
+                let error = ClientError::new(ErrorCode::TooManyRooms, message).in_room(&room);
                 return self.refuse(&error, actions);
             }
             self.joined.push(room.clone());
@@ -213,7 +216,8 @@ impl Session {
         let PlaceBid { room, amount, bid_id, traceparent } = bid;
         let grants = self.identity.grants.as_ref();
         if grants.is_some_and(|grants| !grants.may_bid(room.as_ref())) {
-            let error = ClientError::new("forbidden", "the token does not allow bids here");
+            let error =
+                ClientError::new(ErrorCode::Forbidden, "the token does not allow bids here");
             let error = error.in_room(&room).of_bid(bid_id.as_ref());
             return self.refuse(&error, actions);
         }

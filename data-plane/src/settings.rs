@@ -2,7 +2,10 @@
 //! Each use reads the newest value at the moment it needs it.
 
 use gavel_flags::{Context, Flags};
-use gavel_proto::config::v1 as wire;
+use gavel_proto::{
+    config::v1 as wire,
+    limits::{self, LimitsError},
+};
 use gavel_rules::{
     id::{NodeId, RoomId, SessionId, UserId},
     order::Version,
@@ -53,6 +56,19 @@ pub struct Settings {
     pub flags_version: Version,
 }
 
+/// A flag that decides something here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Switch {
+    /// Its key in the flags document.
+    pub key: &'static str,
+    /// What it is where the document gives no answer.
+    pub default: bool,
+    /// What happens where it is on.
+    pub on: &'static str,
+    /// What happens where it is off.
+    pub off: &'static str,
+}
+
 /// The node's one copy of the settings.
 #[derive(Debug, Clone)]
 pub struct Live {
@@ -68,39 +84,53 @@ pub struct Delivery {
     pub batching: bool,
 }
 
+const BATCHING: Switch = Switch {
+    key: "batching",
+    default: true,
+    on: "Updates wait up to `batch_window_ms` or for `batch_messages_max` of them; several come as \
+         a `batch`.",
+    off: "Each update is sent at once.",
+};
+
+const CHANGED_FIELDS: Switch = Switch {
+    key: "changed-fields",
+    default: true,
+    on: "An `auctionUpdate` holds what changed.",
+    off: "It holds all of its fields.",
+};
+
+/// Every flag that decides something here.
+pub const SWITCHES: [Switch; 2] = [BATCHING, CHANGED_FIELDS];
+
+/// What a flag may look at, by name.
+pub const SUBJECTS: [(&str, &str); 4] = [
+    ("userId", "the user, which is also the `targetingKey`"),
+    ("roomId", "the auction"),
+    ("sessionId", "the socket's session"),
+    ("nodeId", "the node that holds the socket"),
+];
+
 // === impl Limits ===
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            sockets_per_ip_max: 5,
-            sockets_per_node_max: 50_000,
-            bids_per_user_max: 5,
-            bids_window: Millis::new(60_000),
-            messages_per_session_rate: 20,
-            messages_per_session_burst: 40,
-            message_bytes_max: 16_384,
-            rooms_per_session_max: 64,
-            heartbeat_interval: Millis::new(30_000),
-            pong_deadline: Millis::new(10_000),
-            batch_messages_max: 10,
-            batch_window: Millis::new(100),
-        }
+        Self::of(limits::defaults())
     }
 }
 
 impl TryFrom<wire::Limits> for Limits {
-    type Error = String;
+    type Error = LimitsError;
 
-    fn try_from(wire: wire::Limits) -> Result<Self, String> {
+    fn try_from(wire: wire::Limits) -> Result<Self, LimitsError> {
+        limits::check(&wire)?;
+        Ok(Self::of(wire))
+    }
+}
+
+impl Limits {
+    fn of(wire: wire::Limits) -> Self {
         let size = |value: u32| usize::try_from(value).unwrap_or(usize::MAX);
-        within("bids_window_ms", wire.bids_window_ms, 1_000, 86_400_000)?;
-        within("message_bytes_max", wire.message_bytes_max.into(), 256, 1_048_576)?;
-        within("heartbeat_interval_ms", wire.heartbeat_interval_ms, 1_000, 300_000)?;
-        within("pong_deadline_ms", wire.pong_deadline_ms, 500, 60_000)?;
-        within("batch_messages_max", wire.batch_messages_max.into(), 1, 256)?;
-        within("batch_window_ms", wire.batch_window_ms, 0, 1_000)?;
-        Ok(Self {
+        Self {
             sockets_per_ip_max: wire.sockets_per_ip_max,
             sockets_per_node_max: wire.sockets_per_node_max,
             bids_per_user_max: wire.bids_per_user_max,
@@ -113,15 +143,8 @@ impl TryFrom<wire::Limits> for Limits {
             pong_deadline: Millis::new(wire.pong_deadline_ms),
             batch_messages_max: size(wire.batch_messages_max),
             batch_window: Millis::new(wire.batch_window_ms),
-        })
+        }
     }
-}
-
-fn within(field: &str, value: u64, least: u64, most: u64) -> Result<(), String> {
-    if (least..=most).contains(&value) {
-        return Ok(());
-    }
-    Err(format!("{field}: {value} is not within {least} to {most}"))
 }
 
 // === impl Live ===
@@ -183,14 +206,12 @@ impl Settings {
         session: &SessionId,
         node: &NodeId,
     ) -> Delivery {
-        let context = Context::new(user.as_ref())
-            .with("userId", user.as_ref())
-            .with("roomId", room.as_ref())
-            .with("sessionId", session.as_ref())
-            .with("nodeId", node.as_ref());
-        Delivery {
-            changed_fields: self.flags.bool_value("changed-fields", &context, true),
-            batching: self.flags.bool_value("batching", &context, true),
-        }
+        let subjects = [user.as_ref(), room.as_ref(), session.as_ref(), node.as_ref()];
+        let context = SUBJECTS
+            .iter()
+            .zip(subjects)
+            .fold(Context::new(user.as_ref()), |context, ((name, _), id)| context.with(*name, id));
+        let is_on = |switch: Switch| self.flags.bool_value(switch.key, &context, switch.default);
+        Delivery { changed_fields: is_on(CHANGED_FIELDS), batching: is_on(BATCHING) }
     }
 }

@@ -35,6 +35,8 @@ pub(crate) use pump::Pump;
 const BACKLOG_BYTES_MAX: usize = 64 * 1024;
 /// Frames that may wait for it.
 const BACKLOG_FRAMES_MAX: usize = 256;
+// What clients are told about both in `close`.
+const _: () = assert!(BACKLOG_BYTES_MAX == 64 * 1024 && BACKLOG_FRAMES_MAX == 256);
 /// How long a closing peer may take to answer.
 const LINGER: Duration = Duration::from_secs(2);
 

@@ -1,6 +1,6 @@
 //! What crosses a socket between Gavel's processes: the generated types and
-//! services, and (in [`convert`]) the only conversions between them and the
-//! types of `gavel-rules`.
+//! services, (in [`convert`]) the only conversions between them and the types
+//! of `gavel-rules`, and (in [`limits`]) the bounds of the limits document.
 
 // One module for each area of the wire.
 macro_rules! area {
@@ -32,6 +32,7 @@ area!(admin, "gavel.admin.v1");
 area!(client, "gavel.client.v1");
 
 pub mod convert;
+pub mod limits;
 
 /// The file descriptors of all packages, for gRPC reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/gavel.binpb"));

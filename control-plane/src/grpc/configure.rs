@@ -53,7 +53,7 @@ struct Holding {
 impl Documents {
     /// Reads what is stored; stores the defaults where nothing is.
     pub(crate) async fn load(store: &dyn ClusterStore) -> Result<Self, StoreError> {
-        let limits = limits::to_json(&limits::defaults());
+        let limits = limits::to_json(&gavel_proto::limits::defaults());
         let newest = Newest {
             limits: stored(store, DocumentName::Limits, &limits).await?,
             flags: stored(store, DocumentName::Flags, flags::DEFAULT_DOCUMENT).await?,

@@ -5,8 +5,11 @@ use crate::{
     flags, limits,
     store::{Document, DocumentName, Put},
 };
-use gavel_proto::admin::v1::{
-    self as wire, flag_service_server::FlagService, limit_service_server::LimitService,
+use gavel_proto::{
+    admin::v1::{
+        self as wire, flag_service_server::FlagService, limit_service_server::LimitService,
+    },
+    limits::check,
 };
 use gavel_rules::order::Version;
 use tonic::{Request, Response, Status};
@@ -51,7 +54,7 @@ impl LimitService for Services {
     ) -> Result<Response<wire::UpdateLimitsResponse>, Status> {
         let wire::UpdateLimitsRequest { limits, version } = request.into_inner();
         let limits = limits.ok_or_else(|| CallError::invalid("limits", "is missing"))?;
-        limits::check(&limits).map_err(|error| CallError::invalid(error.field, error.message))?;
+        check(&limits).map_err(|error| CallError::invalid(error.field, error.message))?;
         let version = self.put(DocumentName::Limits, version, limits::to_json(&limits)).await?;
         let limits = Some(limits);
         Ok(Response::new(wire::UpdateLimitsResponse { limits, version: version.get() }))

@@ -1,7 +1,7 @@
 //! Limits and flags on their way to the nodes.
 
 use crate::world::{Node, channel, start, until};
-use gavel_control_plane::{ControlPlane, limits};
+use gavel_control_plane::ControlPlane;
 use gavel_proto::{
     admin::v1::{
         GetFlagsRequest, ListNodesRequest, UpdateFlagsRequest, UpdateLimitsRequest,
@@ -9,6 +9,7 @@ use gavel_proto::{
         node_service_client::NodeServiceClient,
     },
     config::v1::{self as wire, config_service_client::ConfigServiceClient, resource::Kind},
+    limits,
 };
 use std::time::Duration;
 use tokio::sync::mpsc;

@@ -20,7 +20,7 @@ async fn rooms_owners_and_documents_outlive_a_restart() {
     create(&control, "b", rules("b")).await.unwrap();
     n1.listen("its rooms", |n1| n1.told("a").is_some() && n1.told("b").is_some()).await;
     let mut limits = LimitServiceClient::new(channel(&control));
-    let mut changed = gavel_control_plane::limits::defaults();
+    let mut changed = gavel_proto::limits::defaults();
     changed.bids_per_user_max = 77;
     let update = UpdateLimitsRequest { limits: Some(changed), version: 0 };
     limits.update_limits(update).await.unwrap();
@@ -86,7 +86,7 @@ async fn without_redis_changes_are_unavailable_and_say_when_to_retry() {
     assert_eq!(details.error_info().unwrap().reason, "UNAVAILABLE");
     assert_eq!(list(&control).await.len(), 1, "what is known is still told");
     let mut limits = LimitServiceClient::new(channel(&control));
-    let changed = Some(gavel_control_plane::limits::defaults());
+    let changed = Some(gavel_proto::limits::defaults());
     let update = UpdateLimitsRequest { limits: changed, version: 0 };
     assert_eq!(limits.update_limits(update).await.unwrap_err().code(), Code::Unavailable);
     control.stop().await;

@@ -18,17 +18,14 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
-use crate::config;
-
 mod context;
+mod environment;
 
 pub use context::{TRACEPARENT_BYTES_MAX, inject, inject_from, link, parent_of};
+pub use environment::{VARIABLES, Variable};
 
 /// How long the last spans may take to leave at the end of the process.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// The SDK tells about itself at `info`, which interests nobody on a laptop.
-const DEFAULT_FILTER: &str = "info,opentelemetry=warn";
 
 /// Keeps telemetry alive; when dropped, the last spans are sent.
 #[must_use = "telemetry ends when the guard is dropped"]
@@ -65,10 +62,10 @@ pub fn init(service: &'static str, instance: &str) -> Guard {
 
 /// Whether traces leave this process, by its environment.
 fn exporter_wanted() -> bool {
-    let disabled = config::variable("OTEL_SDK_DISABLED")
-        .is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    let endpoint = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
-    !disabled && endpoint.into_iter().any(|n| config::variable(n).is_some())
+    let disabled =
+        environment::DISABLED.value().is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let endpoints = [environment::ENDPOINT, environment::TRACES_ENDPOINT];
+    !disabled && endpoints.into_iter().any(|endpoint| endpoint.value().is_some())
 }
 
 fn provider(service: &'static str, instance: &str) -> anyhow::Result<SdkTracerProvider> {
@@ -83,7 +80,7 @@ fn provider(service: &'static str, instance: &str) -> anyhow::Result<SdkTracerPr
         KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
     ]);
     // An operator who names the service knows better.
-    if config::variable("OTEL_SERVICE_NAME").is_none() {
+    if environment::SERVICE_NAME.value().is_none() {
         resource = resource.with_service_name(service);
     }
     // The sampler stays the SDK's, which OTEL_TRACES_SAMPLER governs.
@@ -98,20 +95,21 @@ where
     S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
 {
     let layer = fmt::layer().with_writer(std::io::stderr);
-    let json = config::variable("GAVEL_LOG_FORMAT").is_some_and(|v| v.eq_ignore_ascii_case("json"));
+    let json = environment::LOG_FORMAT.value().is_some_and(|v| v.eq_ignore_ascii_case("json"));
     if json {
         layer.json().flatten_event(true).boxed()
     } else {
         let colour = std::io::IsTerminal::is_terminal(&std::io::stderr())
-            && config::variable("NO_COLOR").is_none();
+            && environment::NO_COLOR.value().is_none();
         layer.with_ansi(colour).boxed()
     }
 }
 
 fn filter() -> EnvFilter {
-    config::variable("RUST_LOG")
+    environment::LOG_FILTER
+        .value()
         .and_then(|text| EnvFilter::try_new(text).ok())
-        .unwrap_or_else(|| EnvFilter::new(DEFAULT_FILTER))
+        .unwrap_or_else(|| EnvFilter::new(environment::DEFAULT_FILTER))
 }
 
 // === impl Guard ===

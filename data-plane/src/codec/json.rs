@@ -10,9 +10,11 @@
 //! A minor unit is a hundredth of a major unit in every currency.
 
 mod amount;
+mod code;
 mod parse;
 mod write;
 
+pub use code::{ErrorCode, meaning_of};
 pub use parse::{ClientError, ClientMessage, PlaceBid, parse};
 pub use write::{
     Standing, accepted, batch, closed, error, outbid, pong, rejected, state, update, welcome,

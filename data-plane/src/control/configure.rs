@@ -58,7 +58,7 @@ fn put(shell: &Shell, resource: wire::Resource) -> Option<wire::Refusal> {
     let version = Version::new(resource.version);
     let (name, outcome) = match resource.kind? {
         Kind::Limits(limits) => {
-            let limits = Limits::try_from(limits);
+            let limits = Limits::try_from(limits).map_err(|error| error.to_string());
             ("limits", limits.map(|limits| shell.live.set_limits(limits, version)))
         }
         Kind::Flags(document) => {

@@ -1,7 +1,11 @@
 //! The rooms of a node, by id.
 
 use super::{Input, Member, task};
-use crate::{auth::Identity, codec::json::ClientError, node::Shell};
+use crate::{
+    auth::Identity,
+    codec::json::{ClientError, ErrorCode},
+    node::Shell,
+};
 use gavel_rules::{
     id::{RoomId, SessionId},
     order::Epoch,
@@ -52,7 +56,7 @@ impl Rooms {
     ) -> Result<(), ClientError> {
         let input = Input::Join { member: Arc::clone(member), identity };
         self.send(shell, room, input).map_err(|Full| {
-            ClientError::new("unavailable", "the auction takes nobody just now")
+            ClientError::new(ErrorCode::Unavailable, "the auction takes nobody just now")
                 .in_room(room)
                 .retry_after(1_000)
         })

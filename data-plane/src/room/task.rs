@@ -7,7 +7,11 @@ use super::{
     owner::{Done, Owner},
     unknown_room,
 };
-use crate::{auth::Identity, codec::json::ClientError, node::Shell};
+use crate::{
+    auth::Identity,
+    codec::json::{ClientError, ErrorCode},
+    node::Shell,
+};
 use futures::future::{BoxFuture, OptionFuture};
 use gavel_proto::relay::v1 as wire;
 use gavel_rules::{
@@ -145,7 +149,7 @@ impl Room {
         if self.joins.len() < JOINS_MAX {
             self.joins.push_back((member, identity, self.shell.now()));
         } else {
-            let error = ClientError::new("unavailable", "too many are joining");
+            let error = ClientError::new(ErrorCode::Unavailable, "too many are joining");
             member.refuse(&self.id, &error.in_room(&self.id).retry_after(1_000));
         }
     }
@@ -161,10 +165,13 @@ impl Room {
             }
             let Some((member, identity, _)) = self.joins.pop_front() else { return };
             let refusal = match guests {
-                None => ClientError::new("unavailable", "the auction cannot be reached just now")
-                    .retry_after(1_000),
+                None => ClientError::new(
+                    ErrorCode::Unavailable,
+                    "the auction cannot be reached just now",
+                )
+                .retry_after(1_000),
                 Some(GuestAccess::None) if identity.grants.is_none() => {
-                    ClientError::new("forbidden", "this auction is not open to guests")
+                    ClientError::new(ErrorCode::Forbidden, "this auction is not open to guests")
                 }
                 Some(_) => {
                     let before = self.hub.len();

@@ -1,6 +1,6 @@
 //! What a client says, in JSON.
 
-use super::{Dialect, amount};
+use super::{Dialect, ErrorCode, amount};
 use gavel_rules::{
     amount::Amount,
     id::{BidId, RoomId},
@@ -40,8 +40,8 @@ pub struct PlaceBid {
 /// Why a message was refused, as the client is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientError {
-    /// From the closed list in docs/protocol.md.
-    pub code: &'static str,
+    /// Why.
+    pub code: ErrorCode,
     /// For a developer who reads the console.
     pub message: String,
     /// The room of the message, where it could be read.
@@ -80,7 +80,7 @@ const PING_T_BYTES_MAX: usize = 64;
 impl ClientError {
     /// An error with nothing but a code and a message.
     #[must_use]
-    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), room: None, bid_id: None, retry_after_ms: None }
     }
 
@@ -112,9 +112,9 @@ impl ClientError {
 /// [`ClientError`] with what the client is to be told.
 pub fn parse(text: &str, dialect: Dialect) -> Result<ClientMessage, ClientError> {
     let raw: Raw<'_> = serde_json::from_str(text)
-        .map_err(|_| ClientError::new("bad_json", "not a JSON object of this protocol"))?;
+        .map_err(|_| ClientError::new(ErrorCode::BadJson, "not a JSON object of this protocol"))?;
     let kind = string("type", raw.kind)?
-        .ok_or_else(|| ClientError::new("bad_field", "type: is missing"))?;
+        .ok_or_else(|| ClientError::new(ErrorCode::BadField, "type: is missing"))?;
     match kind.as_ref() {
         "joinAuction" => Ok(ClientMessage::Join(room(&raw)?)),
         "leaveAuction" => Ok(ClientMessage::Leave(room(&raw)?)),
@@ -122,10 +122,10 @@ pub fn parse(text: &str, dialect: Dialect) -> Result<ClientMessage, ClientError>
         "ping" => ping(&raw),
         "auth" => {
             let token = string("token", raw.token)?
-                .ok_or_else(|| ClientError::new("bad_field", "token: is missing"))?;
+                .ok_or_else(|| ClientError::new(ErrorCode::BadField, "token: is missing"))?;
             Ok(ClientMessage::Auth(token.into_owned()))
         }
-        _ => Err(ClientError::new("unknown_type", "no message of this type is known")),
+        _ => Err(ClientError::new(ErrorCode::UnknownType, "no message of this type is known")),
     }
 }
 
@@ -138,12 +138,12 @@ fn bid(raw: &Raw<'_>, dialect: Dialect) -> Result<PlaceBid, ClientError> {
     // Money must not be promised by a field that does nothing.
     if raw.max_amount.is_some() {
         let message = "maxAmount: maximum bids are not supported";
-        return Err(refuse(ClientError::new("unsupported", message)));
+        return Err(refuse(ClientError::new(ErrorCode::Unsupported, message)));
     }
-    let amount = raw
-        .amount
-        .and_then(|json| amount::read(json.get(), dialect))
-        .ok_or_else(|| refuse(ClientError::new("bad_amount", "amount: is not an amount")))?;
+    let amount =
+        raw.amount.and_then(|json| amount::read(json.get(), dialect)).ok_or_else(|| {
+            refuse(ClientError::new(ErrorCode::BadAmount, "amount: is not an amount"))
+        })?;
     let traceparent = string("tp", raw.tp).map_err(refuse)?.map(Cow::into_owned);
     Ok(PlaceBid { room, amount, bid_id, traceparent })
 }
@@ -151,14 +151,15 @@ fn bid(raw: &Raw<'_>, dialect: Dialect) -> Result<PlaceBid, ClientError> {
 fn ping(raw: &Raw<'_>) -> Result<ClientMessage, ClientError> {
     match raw.t.map(RawValue::get) {
         Some(t) if t.len() > PING_T_BYTES_MAX || t.starts_with(['{', '[']) => {
-            Err(ClientError::new("bad_field", "t: must be a short string or a number"))
+            Err(ClientError::new(ErrorCode::BadField, "t: must be a short string or a number"))
         }
         t => Ok(ClientMessage::Ping(t.map(str::to_owned))),
     }
 }
 
 fn room(raw: &Raw<'_>) -> Result<RoomId, ClientError> {
-    let json = raw.room.ok_or_else(|| ClientError::new("bad_field", "auctionId: is missing"))?;
+    let json =
+        raw.room.ok_or_else(|| ClientError::new(ErrorCode::BadField, "auctionId: is missing"))?;
     let text = json.get();
     if text.bytes().all(|b| b.is_ascii_digit()) {
         return text.parse().map_err(|_| bad_id("auctionId"));
@@ -168,7 +169,7 @@ fn room(raw: &Raw<'_>) -> Result<RoomId, ClientError> {
 }
 
 fn bad_id(field: &str) -> ClientError {
-    ClientError::new("bad_id", format!("{field}: must be 1 to 64 of A-Z a-z 0-9 _ -"))
+    ClientError::new(ErrorCode::BadId, format!("{field}: must be 1 to 64 of A-Z a-z 0-9 _ -"))
 }
 
 fn string<'a>(
@@ -177,7 +178,7 @@ fn string<'a>(
 ) -> Result<Option<Cow<'a, str>>, ClientError> {
     let Some(json) = json else { return Ok(None) };
     let text = serde_json::from_str::<String>(json.get())
-        .map_err(|_| ClientError::new("bad_field", format!("{field}: must be a string")))?;
+        .map_err(|_| ClientError::new(ErrorCode::BadField, format!("{field}: must be a string")))?;
     Ok(Some(Cow::Owned(text)))
 }
 
@@ -186,7 +187,7 @@ mod tests {
     use super::*;
 
     fn code(text: &str) -> &'static str {
-        parse(text, Dialect::V1).expect_err(text).code
+        parse(text, Dialect::V1).expect_err(text).code.as_str()
     }
 
     #[test]

@@ -275,8 +275,9 @@ pub fn pong(dialect: Dialect, t: Option<&str>, now: Timestamp) -> String {
 /// Something was refused.
 #[must_use]
 pub fn error(dialect: Dialect, error: &ClientError) -> String {
-    let object =
-        Object::new("error", dialect).text("code", error.code).text("message", &error.message);
+    let object = Object::new("error", dialect)
+        .text("code", error.code.as_str())
+        .text("message", &error.message);
     let object = match &error.room {
         Some(room) => object.room(room),
         None => object,
