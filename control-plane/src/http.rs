@@ -10,7 +10,10 @@ mod metrics;
 #[cfg(test)]
 mod tests;
 
-use crate::{rollup::Rollup, store::ClusterStore};
+use crate::{
+    rollup::Rollup,
+    store::{ClusterStore, MemoryStore},
+};
 use axum::{
     Router,
     extract::State,
@@ -79,6 +82,14 @@ fn router(state: Arc<HttpState>) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics_page))
         .with_state(state)
+}
+
+/// What `/metrics` shows of a control plane without nodes; docs/metrics.md is
+/// made of it.
+#[must_use]
+pub fn metrics_at_start() -> String {
+    let store = Arc::new(MemoryStore::default());
+    metrics::page(&HttpState::new(store, Arc::default()), Timestamp::default())
 }
 
 async fn readyz(State(state): State<Arc<HttpState>>) -> (StatusCode, String) {

@@ -13,4 +13,5 @@ mod server;
 pub mod store;
 
 pub use config::Config;
+pub use http::metrics_at_start;
 pub use server::{ControlPlane, run};

@@ -17,7 +17,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 pub use self::histogram::Histogram;
-pub use self::labels::{BidOutcome, Closed, Labels, Opened, StoreFailure};
+pub use self::labels::{BidOutcome, Closed, Labels, Opened, StoreFailure, values as label_values};
 pub use self::table::Table;
 
 /// Bounds of the durations of a bid's way, in seconds. The same on every node and in every
@@ -123,7 +123,7 @@ impl Metrics {
         self.sockets_closed.report("gavel_sockets_closed", &mut counters);
         self.bids.report("gavel_bids", &mut counters);
         self.store_errors.report("gavel_store_errors", &mut counters);
-        for (name, counter) in self.counters() {
+        for (name, _, counter) in self.counters() {
             counters.push(wire::Counter { name: format!("gavel_{name}"), value: counter.get() });
         }
         wire::StreamReportsRequest {
@@ -150,17 +150,17 @@ impl Metrics {
     fn gauges(&self) -> [(&'static str, &'static str, &Gauge); 3] {
         [
             ("sockets", "Sockets open now", &self.sockets),
-            ("rooms_owned", "Rooms owned", &self.rooms_owned),
-            ("rooms_joined", "Rooms with a socket here", &self.rooms_joined),
+            ("rooms_owned", "Rooms whose bids this node decides", &self.rooms_owned),
+            ("rooms_joined", "Rooms with a socket on this node", &self.rooms_joined),
         ]
     }
 
-    fn counters(&self) -> [(&'static str, &Counter); 4] {
+    fn counters(&self) -> [(&'static str, &'static str, &Counter); 4] {
         [
-            ("fenced", &self.fenced),
-            ("slow_consumers", &self.slow_consumers),
-            ("config_refused", &self.config_refused),
-            ("relay_reconnects", &self.relay_reconnects),
+            ("fenced", "Rooms found to have another owner by now", &self.fenced),
+            ("slow_consumers", "Sockets closed because they read too slowly", &self.slow_consumers),
+            ("config_refused", "Limits or flags that this node refused", &self.config_refused),
+            ("relay_reconnects", "Relay streams opened again after a loss", &self.relay_reconnects),
         ]
     }
 
@@ -170,28 +170,24 @@ impl Metrics {
             all.register(name, help, gauge.clone());
         }
         let opened = self.sockets_opened.clone();
-        all.register("sockets_opened", "Upgrades by result", opened);
+        all.register("sockets_opened", "Upgrades asked for, by what became of them", opened);
         let closed = self.sockets_closed.clone();
-        all.register("sockets_closed", "Sockets ended, by kind of end", closed);
-        all.register("bids", "Bids by answer", self.bids.clone());
+        all.register("sockets_closed", "Sockets that ended, by how", closed);
+        all.register("bids", "Bids, by answer", self.bids.clone());
         let errors = self.store_errors.clone();
-        all.register("store_errors", "Store calls without an answer", errors);
-        all.register("fenced", "Rooms found to have another owner", self.fenced.clone());
-        let slow = self.slow_consumers.clone();
-        all.register("slow_consumers", "Sockets that read too slowly", slow);
-        let refused = self.config_refused.clone();
-        all.register("config_refused", "Documents not accepted", refused);
-        let again = self.relay_reconnects.clone();
-        all.register("relay_reconnects", "Relay streams opened again", again);
+        all.register("store_errors", "Calls of the store without an answer, by kind", errors);
+        for (name, help, counter) in self.counters() {
+            all.register(name, help, counter.clone());
+        }
         for (name, help, histogram) in [
-            ("bid_commit", "Time of an append", &self.bid_commit_seconds),
-            ("bid_ack", "Time from bid to answer", &self.bid_ack_seconds),
-            ("fanout", "Time from event to last socket", &self.fanout_seconds),
+            ("bid_commit", "Time from an append to its answer", &self.bid_commit_seconds),
+            ("bid_ack", "Time from a bid's arrival to its answer", &self.bid_ack_seconds),
+            ("fanout", "Time an update takes to the last socket's queue", &self.fanout_seconds),
         ] {
             all.register_with_unit(name, help, Unit::Seconds, histogram.clone());
         }
         let recipients = self.fanout_recipients.clone();
-        all.register("fanout_recipients", "Sockets per update", recipients);
+        all.register("fanout_recipients", "Sockets that one update was queued for", recipients);
         all
     }
 }

@@ -24,21 +24,28 @@ struct Page {
 pub(super) fn page(state: &HttpState, now: Timestamp) -> String {
     let mut page = Page::default();
     let rollup = state.rollup.lock();
-    page.scalar("gavel_control_nodes_live", "gauge", state.nodes_live.load(Ordering::Relaxed));
-    page.scalar("gavel_control_nodes_reporting", "gauge", rollup.nodes(now, GAUGES_MAX_AGE));
-    page.scalar("gavel_control_rooms", "gauge", state.rooms.load(Ordering::Relaxed));
+    let nodes_live = state.nodes_live.load(Ordering::Relaxed);
+    page.scalar("gavel_control_nodes_live", "gauge", "Nodes whose lease holds.", nodes_live);
+    let reporting = rollup.nodes(now, GAUGES_MAX_AGE);
+    let help = format!("Nodes that reported within the last {} ms.", GAUGES_MAX_AGE.get());
+    page.scalar("gavel_control_nodes_reporting", "gauge", &help, reporting);
+    let rooms = state.rooms.load(Ordering::Relaxed);
+    page.scalar("gavel_control_rooms", "gauge", "Rooms that exist.", rooms);
     let assignments = state.assignments.load(Ordering::Relaxed);
-    page.scalar("gavel_control_assignments_total", "counter", assignments);
+    let help = "Rooms given to a node by this process, for the first time or anew.";
+    page.scalar("gavel_control_assignments_total", "counter", help, assignments);
     let refused = state.config_refused.load(Ordering::Relaxed);
-    page.scalar("gavel_control_config_refused_total", "counter", refused);
+    let help = "Limits or flags that a node refused.";
+    page.scalar("gavel_control_config_refused_total", "counter", help, refused);
     for (family, series) in by_family(rollup.counters()) {
-        page.family(&format!("{}_total", of_cluster(family)), "counter", &series);
+        let name = format!("{}_total", of_cluster(family));
+        page.family(&name, "counter", &of_all_nodes(family), &series);
     }
     for (family, series) in by_family(rollup.gauges(now, GAUGES_MAX_AGE)) {
-        page.family(&of_cluster(family), "gauge", &series);
+        page.family(&of_cluster(family), "gauge", &of_all_nodes(family), &series);
     }
     for (name, merged) in rollup.histograms() {
-        page.histogram(&of_cluster(name), &merged);
+        page.histogram(&of_cluster(name), &of_all_nodes(name), &merged);
     }
     page.text
 }
@@ -59,15 +66,19 @@ fn of_cluster(name: &str) -> String {
     format!("gavel_cluster_{}", name.strip_prefix("gavel_").unwrap_or(name))
 }
 
+fn of_all_nodes(name: &str) -> String {
+    format!("{name} of all nodes together.")
+}
+
 // === impl Page ===
 
 impl Page {
-    fn scalar(&mut self, name: &str, kind: &str, value: impl Display) {
-        self.family(name, kind, &[("", value)]);
+    fn scalar(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
+        self.family(name, kind, help, &[("", value)]);
     }
 
-    fn family(&mut self, name: &str, kind: &str, series: &[(&str, impl Display)]) {
-        if !self.begin(name, kind) {
+    fn family(&mut self, name: &str, kind: &str, help: &str, series: &[(&str, impl Display)]) {
+        if !self.begin(name, kind, help) {
             return;
         }
         for (labels, value) in series {
@@ -75,8 +86,8 @@ impl Page {
         }
     }
 
-    fn histogram(&mut self, name: &str, merged: &Merged) {
-        if !self.begin(name, "histogram") {
+    fn histogram(&mut self, name: &str, help: &str, merged: &Merged) {
+        if !self.begin(name, "histogram", help) {
             return;
         }
         for (bound, count) in merged.cumulative() {
@@ -88,9 +99,10 @@ impl Page {
         self.line(format_args!("{name}_count {count}"));
     }
 
-    fn begin(&mut self, name: &str, kind: &str) -> bool {
+    fn begin(&mut self, name: &str, kind: &str, help: &str) -> bool {
         let new = self.families.insert(name.to_owned());
         if new {
+            self.line(format_args!("# HELP {name} {help}"));
             self.line(format_args!("# TYPE {name} {kind}"));
         }
         new

@@ -132,24 +132,33 @@ fn the_page_holds_each_family_once_and_in_one_piece() {
     state.nodes_live.store(1, Ordering::Relaxed);
     state.assignments.store(9, Ordering::Relaxed);
     state.rollup.lock().report(report(), Timestamp::new(0));
-    let expected = r#"# TYPE gavel_control_nodes_live gauge
+    let expected = r#"# HELP gavel_control_nodes_live Nodes whose lease holds.
+# TYPE gavel_control_nodes_live gauge
 gavel_control_nodes_live 1
+# HELP gavel_control_nodes_reporting Nodes that reported within the last 10000 ms.
 # TYPE gavel_control_nodes_reporting gauge
 gavel_control_nodes_reporting 1
+# HELP gavel_control_rooms Rooms that exist.
 # TYPE gavel_control_rooms gauge
 gavel_control_rooms 0
+# HELP gavel_control_assignments_total Rooms given to a node by this process, for the first time or anew.
 # TYPE gavel_control_assignments_total counter
 gavel_control_assignments_total 9
+# HELP gavel_control_config_refused_total Limits or flags that a node refused.
 # TYPE gavel_control_config_refused_total counter
 gavel_control_config_refused_total 0
+# HELP gavel_cluster_bids_total gavel_bids of all nodes together.
 # TYPE gavel_cluster_bids_total counter
 gavel_cluster_bids_total 5
 gavel_cluster_bids_total{outcome="accepted"} 2
 gavel_cluster_bids_total{outcome="too_low"} 3
+# HELP gavel_cluster_bids_x_total gavel_bids_x of all nodes together.
 # TYPE gavel_cluster_bids_x_total counter
 gavel_cluster_bids_x_total 4
+# HELP gavel_cluster_sockets gavel_sockets of all nodes together.
 # TYPE gavel_cluster_sockets gauge
 gavel_cluster_sockets 7
+# HELP gavel_cluster_ack_seconds gavel_ack_seconds of all nodes together.
 # TYPE gavel_cluster_ack_seconds histogram
 gavel_cluster_ack_seconds_bucket{le="0.001"} 1
 gavel_cluster_ack_seconds_bucket{le="0.5"} 3

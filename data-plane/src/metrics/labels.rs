@@ -14,16 +14,19 @@ pub trait Labels: Copy + Send + Sync + 'static {
 
     /// Label names and values.
     fn pairs(self) -> &'static [(&'static str, &'static str)];
+
+    /// What was counted.
+    fn meaning(self) -> &'static str;
 }
 
 macro_rules! labels {
     ($(#[$doc:meta])* $name:ident {
-        $($(#[$variant_doc:meta])* $variant:ident: $($key:ident = $value:literal),+;)+
+        $(#[doc = $meaning:literal] $variant:ident: $($key:ident = $value:literal),+;)+
     }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum $name {
-            $($(#[$variant_doc])* $variant,)+
+            $(#[doc = $meaning] $variant,)+
         }
 
         impl Labels for $name {
@@ -36,6 +39,12 @@ macro_rules! labels {
             fn pairs(self) -> &'static [(&'static str, &'static str)] {
                 match self {
                     $(Self::$variant => &[$((stringify!($key), $value)),+],)+
+                }
+            }
+
+            fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $meaning.trim_ascii(),)+
                 }
             }
         }
@@ -93,29 +102,29 @@ labels! {
     BidOutcome {
         /// Accepted, now or before: a retry gets the same answer.
         Accepted: outcome = "accepted";
-        /// Rejected, [`RejectReason::TooLow`].
+        /// Rejected: below the minimum.
         TooLow: outcome = "too_low";
-        /// Rejected, [`RejectReason::Closed`].
+        /// Rejected: at or after the close.
         Closed: outcome = "closed";
-        /// Rejected, [`RejectReason::Paused`].
+        /// Rejected: the auction is paused.
         Paused: outcome = "paused";
-        /// Rejected, [`RejectReason::NotOpen`].
+        /// Rejected: before the opening.
         NotOpen: outcome = "not_open";
-        /// Rejected, [`RejectReason::OwnBid`].
+        /// Rejected: the bidder holds the high bid already.
         OwnBid: outcome = "own_bid";
-        /// Rejected, [`RejectReason::InvalidAmount`].
+        /// Rejected: an amount that no bid can have.
         InvalidAmount: outcome = "invalid_amount";
-        /// Rejected, [`RejectReason::Seller`].
+        /// Rejected: the seller may not bid.
         Seller: outcome = "seller";
-        /// Rejected, [`RejectReason::TooManyBids`].
+        /// Rejected: the round has as many bids as it may have.
         TooManyBids: outcome = "too_many_bids";
-        /// Rejected, [`RejectReason::RateLimited`].
+        /// Rejected: over the limit of bids of a user.
         RateLimited: outcome = "rate_limited";
-        /// Rejected, [`RejectReason::Forbidden`].
+        /// Rejected: guests may not bid there.
         Forbidden: outcome = "forbidden";
-        /// Rejected, [`RejectReason::UnknownRoom`].
+        /// Not decided: there is no such auction.
         UnknownRoom: outcome = "unknown_room";
-        /// Rejected, [`RejectReason::Unavailable`].
+        /// Not decided: the auction could not decide in time.
         Unavailable: outcome = "unavailable";
     }
 }
@@ -123,13 +132,24 @@ labels! {
 labels! {
     /// Why the store gave no answer.
     StoreFailure {
-        /// [`StoreError::Unknown`].
+        /// Whether it happened is not known.
         Unknown: kind = "unknown";
-        /// [`StoreError::Unavailable`].
+        /// It did not happen; later it may.
         Unavailable: kind = "unavailable";
-        /// [`StoreError::Corrupt`].
+        /// What is stored cannot be read.
         Corrupt: kind = "corrupt";
     }
+}
+
+/// Every label with each of its values and what was counted under it.
+pub fn values() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    fn of<L: Labels>() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+        let meant = L::ALL.iter().map(|one| (one.pairs(), one.meaning()));
+        meant.flat_map(|(pairs, meaning)| {
+            pairs.iter().map(move |(key, value)| (*key, *value, meaning))
+        })
+    }
+    of::<Opened>().chain(of::<Closed>()).chain(of::<BidOutcome>()).chain(of::<StoreFailure>())
 }
 
 impl Closed {
