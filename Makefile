@@ -9,11 +9,12 @@ TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 LOGS := $(TARGET)/test-logs
 STEPS := tools fmt clippy rust build autobahn browser chart proto
 
-.PHONY: help dev test lint bench $(STEPS)
+.PHONY: help dev test lint bench docs $(STEPS)
 
 help:
 	@echo 'make dev     run a whole cluster here, with ten demo auctions'
 	@echo 'make test    install what the tests need, then check and test everything'
+	@echo 'make docs    write anew what docs/ and helm/README.md take from the code'
 	@echo 'make lint    only the checks that run nothing: fmt clippy proto'
 	@echo 'make bench   measure what docs/performance.md holds; FIGURES="memory fanout ack" chooses'
 	@echo 'Steps of make test, each by itself: $(STEPS)'
@@ -26,6 +27,10 @@ bench:
 	cargo bench --locked -p gavel --bench figures -- $(FIGURES)
 
 lint: tools fmt clippy proto
+
+docs: tools
+	cargo run --locked -p gavel-tests --example docs
+	tests/chart/check.sh --write
 
 # === The steps of `make test` ===
 

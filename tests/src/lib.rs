@@ -2,6 +2,7 @@
 //! in this process, and clients that talk to it as browsers do.
 
 pub mod client;
+pub mod docs;
 pub mod http;
 pub mod raw;
 pub mod redis;

@@ -134,6 +134,34 @@ fn redis_is_named_only_at_the_store() {
 }
 
 #[test]
+fn flags_and_variables_are_read_where_they_are_listed() {
+    let homes = [
+        (concat!("bool_", "value("), "data-plane/src/settings.rs"),
+        (concat!("config::", "variable("), "crates/runtime/src/telemetry/environment.rs"),
+    ];
+    let listed = std::fs::read_to_string(root().join("docs/configuration.md")).unwrap();
+    let mut offences = Vec::new();
+    for (file, text) in sources() {
+        let shipped = text.split("#[cfg(test)]").next().unwrap();
+        let is_test = file.contains("tests/") || file.starts_with("crates/flags/");
+        for (needle, home) in homes {
+            if !is_test && file != home && shipped.contains(needle) {
+                offences.push(format!("{file}: {needle}"));
+            }
+        }
+        // Those that the command line reads by itself.
+        let named = shipped.split(concat!("env = ", '"')).skip(1);
+        let names = named.filter_map(|rest| rest.split('"').next());
+        offences.extend(
+            names
+                .filter(|name| !listed.contains(&format!("`{name}`")))
+                .map(|name| format!("{file}: {name} is not in docs/configuration.md")),
+        );
+    }
+    refuse("flags or variables that no list has", &offences);
+}
+
+#[test]
 fn nothing_is_left_open() {
     let needles = [
         concat!("to", "do!("),

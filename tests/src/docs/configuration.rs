@@ -1,0 +1,116 @@
+//! The tables of docs/configuration.md.
+
+use super::table::{Table, code, sentence};
+use gavel_data_plane::settings::{SUBJECTS, SWITCHES};
+use gavel_proto::limits::{LIMITS, UNBOUNDED};
+use gavel_runtime::{
+    config::{self, Setting},
+    telemetry::VARIABLES,
+};
+use schemars::JsonSchema;
+use serde_json::Value;
+use std::fmt::Write as _;
+
+/// The settings of a plane, a table for each section.
+pub(super) fn settings<T: JsonSchema>() -> String {
+    let sections = config::sections::<T>().expect("bounds that somebody checks");
+    sections.into_iter().fold(String::new(), |mut text, section| {
+        let mut table = Table::new(["Key", "Variable", "Default", "Unit", "Bounds", "Meaning"]);
+        for setting in section.settings {
+            table.row([
+                code(&setting.key),
+                code(config::variable_of(&setting.key)),
+                default(&setting.default),
+                unit(&setting.key).to_owned(),
+                bounds(&setting),
+                setting.meaning,
+            ]);
+        }
+        let (name, about) = (section.name, section.meaning);
+        write!(text, "### {name}\n\n{about}\n\n{}\n", table.end()).expect("a String takes it");
+        text
+    })
+}
+
+fn default(value: &Value) -> String {
+    match value.as_str() {
+        Some("") => "empty".to_owned(),
+        Some(text) => code(text),
+        None => code(value),
+    }
+}
+
+fn bounds(setting: &Setting) -> String {
+    let bounds: Vec<_> = setting.bounds.iter().map(ToString::to_string).collect();
+    let or_empty = if setting.default == "" && !bounds.is_empty() { "empty or " } else { "" };
+    format!("{or_empty}{}", bounds.join("; "))
+}
+
+fn unit(name: &str) -> &'static str {
+    let words: Vec<_> = name.split(['.', '_']).collect();
+    let of = [("ms", "ms"), ("bytes", "bytes"), ("rate", "a second")];
+    of.into_iter().find(|(word, _)| words.contains(word)).map_or("", |(_, unit)| unit)
+}
+
+/// The variables that are no settings.
+pub(super) fn variables() -> String {
+    let mut table = Table::new(["Variable", "Default", "Meaning"]);
+    for variable in VARIABLES {
+        let default = variable.default.to_owned();
+        table.row([code(variable.name), default, variable.meaning.to_owned()]);
+    }
+    table.end()
+}
+
+/// The limits document.
+pub(super) fn limits() -> String {
+    let mut table =
+        Table::new(["Limit", "Default", "Unit", "Bounds", "Meaning", "What exceeds it"]);
+    for limit in LIMITS {
+        let bounds = match (limit.least, limit.most) {
+            (0, UNBOUNDED) => "none".to_owned(),
+            (least, most) => format!("{least} to {most}"),
+        };
+        table.row([
+            code(limit.name),
+            code(limit.default),
+            unit(limit.name).to_owned(),
+            bounds,
+            limit.meaning.to_owned(),
+            limit.over.to_owned(),
+        ]);
+    }
+    table.end()
+}
+
+/// The flags that something asks for, and what they may look at.
+pub(super) fn flags() -> String {
+    let document: Value = serde_json::from_str(gavel_control_plane::flags::DEFAULT_DOCUMENT)
+        .expect("the default document is JSON");
+    let defined = document.get("flags").and_then(Value::as_object).expect("a document of flags");
+    assert_eq!(defined.len(), SWITCHES.len(), "the default document holds what nodes ask for");
+    let mut table = Table::new(["Flag", "Variants", "Default", "Where true", "Where false"]);
+    for switch in SWITCHES {
+        let flag = &defined[switch.key];
+        let variants = flag["variants"].as_object().expect("variants");
+        let named = |wanted: bool| {
+            let found = variants.iter().find(|(_, value)| **value == wanted);
+            let (name, value) = found.expect("a variant for both");
+            format!("{} = {value}", code(name))
+        };
+        let default = flag["defaultVariant"].as_str().expect("a default variant");
+        assert_eq!(variants[default], switch.default, "{}: one default", switch.key);
+        table.row([
+            code(switch.key),
+            [true, false].map(named).join(", "),
+            code(default),
+            switch.on.to_owned(),
+            switch.off.to_owned(),
+        ]);
+    }
+    let mut subjects = Table::new(["Attribute", "What it holds"]);
+    for (name, what) in SUBJECTS {
+        subjects.row([code(name), sentence(what)]);
+    }
+    format!("{}\nA rule may look at these:\n\n{}", table.end(), subjects.end())
+}
