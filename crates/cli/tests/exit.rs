@@ -37,7 +37,7 @@ fn wrong_usage_is_64_and_named() {
         (&["load", "--duration", "soon"], "soon"),
         (&["nodes", "list", "--endpoint", "not an endpoint"], "not an endpoint"),
         (&["dev", "--control-ports", "7000"], "--control-ports"),
-        (&["dev", "--redis-url", "nonsense"], "redis.url"),
+        (&["dev", "--redis-url", "nonsense"], "--redis-url"),
     ] {
         let output = gavel(args);
         assert_eq!(status(&output), Some(64), "{args:?}: {}", stderr(&output));

@@ -69,7 +69,8 @@ pub fn check<T: JsonSchema + Serialize>(config: &T) -> Result<(), ConfigError> {
 /// All settings of `T`, whose fields are sections.
 ///
 /// # Errors
-/// [`ConfigError`] if a field says something of itself that nobody here checks.
+/// [`ConfigError`] if a field is no section, or a setting says something of
+/// itself that nobody here checks.
 pub fn sections<T: JsonSchema>() -> Result<Vec<Section>, ConfigError> {
     let generator = SchemaSettings::default().with(|s| s.inline_subschemas = true).into_generator();
     let schema = generator.into_root_schema_for::<T>();
@@ -78,6 +79,9 @@ pub fn sections<T: JsonSchema>() -> Result<Vec<Section>, ConfigError> {
             let mut settings = properties(section.as_object())
                 .map(|(field, schema)| Setting::read(format!("{name}.{field}"), schema))
                 .collect::<Result<Vec<_>, _>>()?;
+            if settings.is_empty() {
+                return Err(ConfigError::invalid(name.as_str(), "is no section"));
+            }
             settings.sort_by(|a, b| a.key.cmp(&b.key));
             Ok(Section { name: name.clone(), meaning: text(section, "description"), settings })
         })

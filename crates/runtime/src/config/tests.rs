@@ -220,6 +220,9 @@ fn a_bound_that_nobody_checks_is_refused() {
     }
     let error = sections::<Odd>().unwrap_err();
     assert_eq!(error.to_string(), "line.text (settings): nobody checks maxLength = 3");
+    // A setting at the top would have no table to be in.
+    let error = sections::<Length>().unwrap_err();
+    assert_eq!(error.to_string(), "text (settings): is no section");
 }
 
 #[test]
