@@ -24,6 +24,7 @@ use gavel_rules::{
 
 pub use self::memory::MemoryStore;
 pub use self::redis::RedisStore;
+pub use gavel_rules::StoredEvent;
 
 /// Events an owner lets pass between two snapshots, so a load folds at most about this many.
 pub const SNAPSHOT_INTERVAL_EVENTS: u64 = 512;
@@ -157,15 +158,6 @@ pub enum Appended {
         /// The store's clock.
         now: Timestamp,
     },
-}
-
-/// An event and the epoch under which it was appended, which lets a history prove its fence.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StoredEvent {
-    /// The owner's epoch at the time.
-    pub epoch: Epoch,
-    /// The event.
-    pub event: Event,
 }
 
 /// The outcome of [`RoomStore::take_bid`].

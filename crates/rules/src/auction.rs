@@ -19,7 +19,9 @@ mod step;
 mod tests;
 mod view;
 
-pub use event::{Accepted, Bid, Event, EventKind, Outcome, RejectReason, Rejected, Verdict};
+pub use event::{
+    Accepted, Bid, Event, EventKind, Outcome, RejectReason, Rejected, StoredEvent, Verdict,
+};
 pub use extension::{Extension, ExtensionMode};
 pub use fold::{AuctionSnapshot, FoldError};
 pub use increment::{Band, IncrementTable};

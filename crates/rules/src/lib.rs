@@ -1,5 +1,5 @@
 //! What may happen in an auction: ids, time, money, order, the auction's own
-//! rules, placement of rooms, and limiter values.
+//! rules, placement of rooms, and limiter values; and the audit of what did.
 //!
 //! Nothing here reads a clock, draws randomness, logs, or waits: time and
 //! chance are arguments, and `no_std` lets the compiler hold that line.
@@ -11,6 +11,7 @@ extern crate std;
 
 pub mod amount;
 pub mod auction;
+pub mod audit;
 pub mod hash;
 pub mod id;
 pub mod limits;

@@ -4,7 +4,7 @@ use super::AuctionRules;
 use crate::{
     amount::Amount,
     id::{BidId, UserId},
-    order::{Seq, Version},
+    order::{Epoch, Seq, Version},
     time::{Millis, Timestamp},
 };
 use alloc::{boxed::Box, string::String};
@@ -20,6 +20,16 @@ pub struct Event {
     /// What happened.
     #[serde(flatten)]
     pub kind: EventKind,
+}
+
+/// An event and the epoch under which it was appended, which lets a history prove its fence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredEvent {
+    /// The owner's epoch at the time.
+    pub epoch: Epoch,
+    /// The event.
+    #[serde(flatten)]
+    pub event: Event,
 }
 
 /// What happened.

@@ -223,4 +223,10 @@ impl AuctionSnapshot {
     pub fn seq(&self) -> Seq {
         self.standing.seq
     }
+
+    /// How the auction runs; none before the first event.
+    #[must_use]
+    pub fn rules(&self) -> Option<&AuctionRules> {
+        self.standing.rules.as_deref()
+    }
 }
