@@ -5,6 +5,7 @@
 //!                       socket <--ack, updates-- node
 //!                          |
 //!                       ledger    what each room's sockets agree on, by seq
+//!                       record    all of it in a file, for `gavel verify`
 //! ```
 //!
 //! Latency counts from the time a bid was meant to be sent, so that a stalled
@@ -12,6 +13,7 @@
 
 mod ledger;
 mod message;
+mod record;
 mod report;
 mod schedule;
 mod shared;
@@ -24,11 +26,12 @@ mod verify;
 
 use crate::{failure::Failure, files, output, serve, units};
 use futures::StreamExt as _;
-use gavel_rules::time::Millis;
+use gavel_rules::{id::RoomId, time::Millis};
 use gavel_runtime::{clock, shutdown::Shutdown, tasks};
+use record::Recorder;
 use report::Report;
 use shared::Shared;
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -51,7 +54,7 @@ pub(crate) struct LoadArgs {
     rooms: u32,
     /// Rooms to use, by id.
     #[arg(long, value_delimiter = ',', conflicts_with = "rooms")]
-    room_ids: Vec<String>,
+    room_ids: Vec<RoomId>,
     /// Bids a second over all rooms; 0 only looks.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     bids_per_second: u32,
@@ -61,6 +64,9 @@ pub(crate) struct LoadArgs {
     /// How long the last answers and updates may take.
     #[arg(long, default_value = "5s", value_parser = units::duration)]
     settle: Millis,
+    /// Keep every bid, answer and update in this file, for `gavel verify`.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     /// Print JSON for machines instead of tables for people.
     #[arg(long)]
     json: bool,
@@ -79,7 +85,7 @@ pub(crate) async fn run(mut args: LoadArgs) -> Result<(), Failure> {
     let shutdown = serve::signals()?;
     files::raise_limit();
     if args.room_ids.is_empty() {
-        args.room_ids = (1..=args.rooms).map(|id| id.to_string()).collect();
+        args.room_ids = (1..=args.rooms).filter_map(|id| id.to_string().parse().ok()).collect();
     }
     let (shared, took) = execute(&args, &shutdown).await?;
     let report = Report::new(&shared, took);
@@ -97,7 +103,9 @@ pub(crate) async fn run(mut args: LoadArgs) -> Result<(), Failure> {
 /// The run itself: connect, bid, wait for the rest, look again.
 async fn execute(args: &LoadArgs, shutdown: &Shutdown) -> Result<(Arc<Shared>, Duration), Failure> {
     let sockets = usize::try_from(args.sockets).unwrap_or(usize::MAX);
-    let shared = Arc::new(Shared::new(args.room_ids.len(), sockets));
+    let mut shared = Shared::new(args.room_ids.len(), sockets);
+    shared.recorder = args.record.as_deref().map(Recorder::create).transpose()?;
+    let shared = Arc::new(shared);
     let stop = CancellationToken::new();
     let seats = connect(args, &shared, &stop, shutdown).await;
     if seats.is_empty() {
@@ -114,6 +122,9 @@ async fn execute(args: &LoadArgs, shutdown: &Shutdown) -> Result<(Arc<Shared>, D
     for seat in seats {
         // A panic in the task is counted and logged where it happened.
         drop(seat.task.await);
+    }
+    if let Some(recorder) = &shared.recorder {
+        recorder.finish()?;
     }
     verify::run(args, &shared).await;
     Ok((shared, took))
@@ -147,7 +158,7 @@ async fn seat(
     index: usize,
     room: usize,
     url: &str,
-    id: &str,
+    id: &RoomId,
     shared: &Arc<Shared>,
     stop: &CancellationToken,
 ) -> Option<Seat> {

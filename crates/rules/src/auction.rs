@@ -16,7 +16,7 @@ mod increment;
 mod rules;
 mod step;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod view;
 
 pub use event::{

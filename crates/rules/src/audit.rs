@@ -23,7 +23,10 @@ mod tests;
 mod timeline;
 mod violation;
 
-pub use history::{Answer, Believed, History, RecordedBid, Said, Shown, Sight};
+pub use history::{
+    Answer, Believed, History, HistoryFormat, HistoryHead, Recorded, RecordedBid, Said, Shown,
+    Sight,
+};
 pub use violation::{Invariant, Violation};
 
 use crate::{
@@ -34,21 +37,35 @@ use crate::{
 use alloc::{boxed::Box, string::String, vec::Vec};
 use answers::Answers;
 use replay::Replay;
+use serde::{Deserialize, Serialize};
 use timeline::Timelines;
 
-/// A room as stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A room as stored. Serialized it is the first line of its kept form; the
+/// events follow it, each on a line of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stream {
+    /// How it is kept.
+    pub format: StreamFormat,
     /// Which.
     pub room: RoomId,
     /// The history that seq counts in.
     pub generation: Generation,
     /// The epoch that appends must carry.
     pub epoch: Epoch,
-    /// Its events; the oldest may have been dropped behind a snapshot.
-    pub events: Vec<StoredEvent>,
     /// The auction as the store loads it, from its snapshot and the events after that.
     pub snapshot: Option<AuctionSnapshot>,
+    /// Its events; the oldest may have been dropped behind a snapshot.
+    #[serde(skip)]
+    pub events: Vec<StoredEvent>,
+}
+
+/// How a stream is kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StreamFormat {
+    /// The first form.
+    #[default]
+    #[serde(rename = "gavel-stream-1")]
+    V1,
 }
 
 /// What an audit that found nothing wrong looked at.

@@ -1,5 +1,6 @@
 //! The only place that reads a clock.
 
+use rustix::time::{ClockId, clock_gettime};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Milliseconds since the Unix epoch, by this machine's clock.
@@ -18,6 +19,24 @@ pub fn monotonic() -> Instant {
     Instant::now()
 }
 
+/// Microseconds since the machine started, by a clock that never goes back and
+/// that all processes on the machine share, so that what they record compares.
+pub fn machine_us() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    let part = |number: i64| u64::try_from(number).unwrap_or(0);
+    part(now.tv_sec).saturating_mul(1_000_000).saturating_add(part(now.tv_nsec) / 1_000)
+}
+
+/// Names the clock behind [`machine_us`]: equal names are equal clocks.
+pub fn machine_clock() -> String {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    // Where the system does not name its start, this process shares with none.
+    boot.map_or_else(
+        |_| format!("process-{}-{}", std::process::id(), now_ms()),
+        |id| id.trim().to_owned(),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -27,5 +46,8 @@ mod tests {
         assert!(now_ms() > 1_700_000_000_000);
         let first = monotonic();
         assert!(monotonic() >= first);
+        let first = machine_us();
+        assert!(first > 0 && machine_us() >= first);
+        assert_eq!(machine_clock(), machine_clock());
     }
 }

@@ -1,6 +1,7 @@
 //! The messages of `gavel.v1.json`, as far as the load tool reads them.
 
-use serde::Deserialize;
+use gavel_rules::id::UserId;
+use serde::{Deserialize, Deserializer};
 
 /// The subprotocol spoken.
 pub(crate) const SUBPROTOCOL: &str = "gavel.v1.json";
@@ -10,11 +11,16 @@ pub(crate) const SUBPROTOCOL: &str = "gavel.v1.json";
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub(crate) enum Message {
     /// The socket is a session.
-    Welcome,
+    Welcome {
+        /// For whom.
+        user_id: UserId,
+    },
     /// The whole state of the room.
     AuctionState {
         /// The price.
         current_bid: u64,
+        /// Who holds it.
+        current_bidder_id: Option<UserId>,
         /// The least that the next bid must offer.
         minimum_bid: u64,
         /// The last event folded in.
@@ -26,6 +32,9 @@ pub(crate) enum Message {
     AuctionUpdate {
         /// The price, if it changed.
         current_bid: Option<u64>,
+        /// Who holds it now, if that changed.
+        #[serde(default, deserialize_with = "some")]
+        current_bidder_id: Option<Option<UserId>>,
         /// The next minimum, if it changed.
         minimum_bid: Option<u64>,
         /// The event.
@@ -41,6 +50,8 @@ pub(crate) enum Message {
         amount: u64,
         /// The least that the next bid must offer.
         minimum_bid: u64,
+        /// When it was decided.
+        server_time: u64,
     },
     /// A bid was refused.
     BidRejected {
@@ -50,13 +61,21 @@ pub(crate) enum Message {
         reason: String,
         /// The last event known then.
         seq: u64,
+        /// The price then.
+        current_bid: u64,
         /// The least that the next bid must offer.
         minimum_bid: u64,
+        /// When it was decided.
+        server_time: u64,
     },
     /// The auction closed.
     AuctionClosed {
         /// The event.
         seq: u64,
+        /// Who won, if anybody.
+        winner: Option<UserId>,
+        /// At what price.
+        amount: Option<u64>,
     },
     /// Something was refused.
     Error {
@@ -73,6 +92,11 @@ pub(crate) enum Message {
     /// Whatever else there is or will be.
     #[serde(other)]
     Other,
+}
+
+/// Tells a null from a field that is not there.
+fn some<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<UserId>>, D::Error> {
+    Option::deserialize(value).map(Some)
 }
 
 /// Asks to enter a room.
@@ -93,12 +117,20 @@ mod tests {
     #[test]
     fn messages_are_read_whatever_else_they_hold() {
         let read = |json: &str| serde_json::from_str::<Message>(json).unwrap();
-        assert_eq!(read(r#"{"type":"welcome","sessionId":"s","limits":{}}"#), Message::Welcome);
+        let welcome = Message::Welcome { user_id: "u".parse().unwrap() };
+        assert_eq!(read(r#"{"type":"welcome","userId":"u","limits":{}}"#), welcome);
         assert_eq!(read(r#"{"type":"degraded","level":"slow"}"#), Message::Other);
-        let update = Message::AuctionUpdate { current_bid: Some(5), minimum_bid: None, seq: 2 };
+        let update = |bidder| Message::AuctionUpdate {
+            current_bid: Some(5),
+            current_bidder_id: bidder,
+            minimum_bid: None,
+            seq: 2,
+        };
+        let json = r#"{"type":"auctionUpdate","seq":2,"currentBid":5,"currentBidderId":null}"#;
+        assert_eq!(read(json), update(Some(None)));
         let json = r#"{"type":"auctionUpdate","auctionId":"1","seq":2,"currentBid":5}"#;
-        assert_eq!(read(json), update);
+        assert_eq!(read(json), update(None));
         let batch = format!(r#"{{"type":"batch","messages":[{json}]}}"#);
-        assert_eq!(read(&batch), Message::Batch { messages: vec![update] });
+        assert_eq!(read(&batch), Message::Batch { messages: vec![update(None)] });
     }
 }

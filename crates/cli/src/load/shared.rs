@@ -2,6 +2,7 @@
 
 use super::{
     ledger::Ledger,
+    record::Recorder,
     stats::{Fault, Latency},
 };
 use parking_lot::Mutex;
@@ -16,6 +17,8 @@ use std::{
 pub(crate) struct Shared {
     /// What the rooms' sockets agree on.
     pub(crate) ledger: Ledger,
+    /// Where the run is recorded, if it is.
+    pub(crate) recorder: Option<Recorder>,
     /// TCP, upgrade and the server's welcome.
     pub(crate) connect: Latency,
     /// From asking for a room to its state.
@@ -50,6 +53,7 @@ impl Shared {
     pub(crate) fn new(rooms: usize, sockets: usize) -> Self {
         Self {
             ledger: Ledger::new(rooms),
+            recorder: None,
             connect: Latency::new(),
             join: Latency::new(),
             ack: Latency::new(),

@@ -2,12 +2,19 @@
 
 use super::{
     message::{self, Message, SUBPROTOCOL},
+    record,
     schedule::Order,
     shared::Shared,
     stats::Fault,
     track::Track,
 };
 use futures::{SinkExt as _, StreamExt as _};
+use gavel_rules::{
+    amount::Amount,
+    audit::{Answer, RecordedBid},
+    id::{BidId, RoomId, UserId},
+    order::Generation,
+};
 use gavel_runtime::clock;
 use std::{
     collections::BTreeMap,
@@ -59,18 +66,27 @@ pub(crate) enum JoinError {
 #[derive(Debug)]
 pub(crate) struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    room_id: String,
+    room_id: RoomId,
     place: Place,
+    user: Option<UserId>,
     track: Track,
-    intended_by_bid: BTreeMap<String, Instant>,
+    asked_by_bid: BTreeMap<String, Asked>,
     bids: u64,
     shared: Arc<Shared>,
+}
+
+/// A bid that waits for its answer.
+#[derive(Debug)]
+struct Asked {
+    intended: Instant,
+    sent_us: u64,
+    amount: u64,
 }
 
 /// Connects and enters a room.
 pub(crate) async fn join(
     url: &str,
-    room_id: &str,
+    room_id: &RoomId,
     place: Place,
     shared: &Arc<Shared>,
 ) -> Result<Socket, JoinError> {
@@ -82,17 +98,18 @@ pub(crate) async fn join(
         let (stream, _) = connect_async_with_config(request, Some(config), true).await?;
         let mut socket = Socket {
             stream,
-            room_id: room_id.to_owned(),
+            room_id: room_id.clone(),
             place,
+            user: None,
             track: Track::default(),
-            intended_by_bid: BTreeMap::new(),
+            asked_by_bid: BTreeMap::new(),
             bids: 0,
             shared: Arc::clone(shared),
         };
-        socket.wait_for(|message| matches!(message, Message::Welcome)).await?;
+        socket.wait_for(|message| matches!(message, Message::Welcome { .. })).await?;
         let welcomed = clock::monotonic();
         shared.connect.record(welcomed.saturating_duration_since(started));
-        socket.say(message::join(room_id)).await?;
+        socket.say(message::join(room_id.as_ref())).await?;
         socket.wait_for(|message| matches!(message, Message::AuctionState { .. })).await?;
         shared.join.record(clock::monotonic().saturating_duration_since(welcomed));
         Ok(socket)
@@ -109,22 +126,29 @@ impl Socket {
     }
 
     /// Bids as ordered and takes what comes, until told to stop.
-    pub(crate) async fn run(mut self, mut orders: mpsc::Receiver<Order>, stop: CancellationToken) {
+    pub(crate) async fn run(mut self, orders: mpsc::Receiver<Order>, stop: CancellationToken) {
+        let lived = self.live(orders, stop).await;
+        for (bid_id, asked) in std::mem::take(&mut self.asked_by_bid) {
+            self.record_bid(&bid_id, &asked, None);
+        }
+        match lived {
+            Ok(()) => self.leave().await,
+            Err(why) => self.shared.fault(Fault::Disconnected, || why),
+        }
+    }
+
+    async fn live(
+        &mut self,
+        mut orders: mpsc::Receiver<Order>,
+        stop: CancellationToken,
+    ) -> Result<(), String> {
         loop {
             tokio::select! {
-                frame = self.stream.next() => {
-                    if let Err(why) = self.frame(frame) {
-                        self.shared.fault(Fault::Disconnected, || why);
-                        return;
-                    }
-                }
+                frame = self.stream.next() => self.frame(frame)?,
                 Some(order) = orders.recv() => {
-                    if let Err(error) = self.bid(order).await {
-                        self.shared.fault(Fault::Disconnected, || error.to_string());
-                        return;
-                    }
+                    self.bid(order).await.map_err(|error| error.to_string())?;
                 }
-                () = stop.cancelled() => return self.leave().await,
+                () = stop.cancelled() => return Ok(()),
             }
         }
     }
@@ -190,8 +214,10 @@ impl Socket {
     async fn bid(&mut self, order: Order) -> Result<(), tungstenite::Error> {
         self.bids += 1;
         let bid_id = format!("load-{}-{}-{}", order.run, self.place.index, self.bids);
-        let bid = message::bid(&self.room_id, self.shared.ledger.minimum(self.place.room), &bid_id);
-        self.intended_by_bid.insert(bid_id, order.intended);
+        let amount = self.shared.ledger.minimum(self.place.room);
+        let bid = message::bid(self.room_id.as_ref(), amount, &bid_id);
+        let sent_us = clock::machine_us();
+        self.asked_by_bid.insert(bid_id, Asked { intended: order.intended, sent_us, amount });
         self.say(bid).await
     }
 
@@ -205,6 +231,10 @@ impl Socket {
             let seq = self.track.seq;
             self.shared.fault(fault, || format!("room {} at seq {seq}: {message:?}", self.room_id));
         }
+        if let Some(recorder) = &self.shared.recorder {
+            recorder.sight(&self.room_id, self.number(), &message, &self.track);
+        }
+        let answer = record::answer(&message);
         match message {
             Message::Batch { messages } => {
                 for message in messages {
@@ -218,27 +248,28 @@ impl Socket {
             Message::AuctionState { .. } | Message::AuctionClosed { .. } => {
                 self.caught_up();
             }
-            Message::BidAccepted { bid_id, seq, amount, minimum_bid } => {
+            Message::BidAccepted { bid_id, seq, amount, minimum_bid, .. } => {
                 self.shared.ledger.learn(room, seq, minimum_bid);
-                if let Some(intended) = self.answered(&bid_id) {
+                if let Some(intended) = self.answered(&bid_id, answer) {
                     self.shared.accept(room, seq, amount, intended, at);
                 }
             }
-            Message::BidRejected { bid_id, reason, seq, minimum_bid } => {
+            Message::BidRejected { bid_id, reason, seq, minimum_bid, .. } => {
                 self.shared.ledger.learn(room, seq, minimum_bid);
-                if let Some(intended) = self.answered(&bid_id) {
+                if let Some(intended) = self.answered(&bid_id, answer) {
                     self.shared.reject(&reason, intended, at);
                 }
             }
             Message::Error { code, bid_id: Some(bid_id) } => {
-                if let Some(intended) = self.answered(&bid_id) {
+                if let Some(intended) = self.answered(&bid_id, answer) {
                     self.shared.reject(&code, intended, at);
                 }
             }
             Message::Error { code, bid_id: None } => {
                 self.shared.fault(Fault::BadMessage, || format!("error {code}"));
             }
-            Message::Welcome | Message::Other => {}
+            Message::Welcome { user_id } => self.user = Some(user_id),
+            Message::Other => {}
         }
     }
 
@@ -248,11 +279,32 @@ impl Socket {
         self.shared.ledger.learn(room, track.seq, track.minimum);
     }
 
-    fn answered(&mut self, bid_id: &str) -> Option<Instant> {
-        let intended = self.intended_by_bid.remove(bid_id);
-        if intended.is_none() {
+    fn answered(&mut self, bid_id: &str, answer: Option<Answer>) -> Option<Instant> {
+        let Some(asked) = self.asked_by_bid.remove(bid_id) else {
             self.shared.fault(Fault::UnexpectedAck, || format!("an answer to {bid_id}"));
-        }
-        intended
+            return None;
+        };
+        self.record_bid(bid_id, &asked, answer);
+        Some(asked.intended)
+    }
+
+    fn record_bid(&self, bid_id: &str, asked: &Asked, answer: Option<Answer>) {
+        let Some(recorder) = &self.shared.recorder else { return };
+        let ids = self.user.clone().zip(bid_id.parse::<BidId>().ok());
+        let (Some((bidder, bid_id)), Ok(amount)) = (ids, Amount::new(asked.amount)) else { return };
+        let bid = RecordedBid {
+            socket: self.number(),
+            generation: Generation::new(self.track.generation),
+            bidder,
+            bid_id,
+            amount,
+            sent_us: asked.sent_us,
+            answer,
+        };
+        recorder.bid(&self.room_id, bid);
+    }
+
+    fn number(&self) -> u64 {
+        u64::try_from(self.place.index).unwrap_or(u64::MAX)
     }
 }

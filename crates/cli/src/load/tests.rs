@@ -79,7 +79,7 @@ async fn serve(stream: TcpStream, fake: Arc<Fake>) {
     stream.set_nodelay(true).unwrap();
     let Ok(mut socket) = accept_hdr_async(stream, choose).await else { return };
     let mut updates = fake.updates.subscribe();
-    drop(socket.send(Message::text(r#"{"type":"welcome"}"#)).await);
+    drop(socket.send(Message::text(r#"{"type":"welcome","userId":"u"}"#)).await);
     loop {
         let replies = tokio::select! {
             Ok((seq, price)) = updates.recv() => fake.update(seq, price),
@@ -132,13 +132,13 @@ impl Fake {
         if amount < room.1 + 10 {
             return vec![json!({
                 "type": "bidRejected", "bidId": bid_id, "reason": "too_low",
-                "seq": room.0, "minimumBid": room.1 + 10,
+                "seq": room.0, "currentBid": room.1, "minimumBid": room.1 + 10, "serverTime": 1,
             })];
         }
         *room = (room.0 + 1, amount);
         self.updates.send(*room).unwrap();
         let ack = json!({"type": "bidAccepted", "bidId": bid_id, "seq": room.0, "amount": amount,
-            "minimumBid": amount + 10});
+            "minimumBid": amount + 10, "serverTime": 1});
         let acks = if self.wrong == Wrong::KeepsOneAck && room.0 == 5 {
             0
         } else {

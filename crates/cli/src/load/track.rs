@@ -1,6 +1,7 @@
 //! One socket's view of its room, and whether its updates come in order.
 
 use super::{message::Message, stats::Fault};
+use gavel_rules::id::UserId;
 
 /// What one socket knows of its room.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -9,9 +10,12 @@ pub(crate) struct Track {
     pub(crate) seq: u64,
     /// The price as of `seq`.
     pub(crate) price: u64,
+    /// Who holds that price.
+    pub(crate) high_bidder: Option<UserId>,
     /// The least that the next bid must offer.
     pub(crate) minimum: u64,
-    generation: u64,
+    /// The history that `seq` counts in.
+    pub(crate) generation: u64,
     closed_seq: Option<u64>,
     joined: bool,
 }
@@ -21,26 +25,36 @@ pub(crate) struct Track {
 impl Track {
     /// Takes a message of the room; tells what is wrong with its place in the order.
     pub(crate) fn take(&mut self, message: &Message) -> Option<Fault> {
-        match *message {
-            Message::AuctionState { current_bid, minimum_bid, seq, generation, .. } => {
+        match message {
+            &Message::AuctionState {
+                current_bid,
+                ref current_bidder_id,
+                minimum_bid,
+                seq,
+                generation,
+            } => {
                 let back = self.joined && generation == self.generation && seq < self.seq;
                 self.joined = true;
                 self.generation = generation;
                 self.closed_seq = None;
                 (self.seq, self.price, self.minimum) = (seq, current_bid, minimum_bid);
+                self.high_bidder.clone_from(current_bidder_id);
                 back.then_some(Fault::Disorder)
             }
-            Message::AuctionUpdate { current_bid, minimum_bid, seq, .. } => {
+            &Message::AuctionUpdate { current_bid, ref current_bidder_id, minimum_bid, seq } => {
                 // A close is told twice, as itself and as an update.
                 let same_close = self.closed_seq.take() == Some(seq) && seq == self.seq;
                 let fault = if same_close { None } else { self.advance(seq) };
                 if fault.is_none_or(|fault| fault == Fault::Gap) {
                     self.price = current_bid.unwrap_or(self.price);
                     self.minimum = minimum_bid.unwrap_or(self.minimum);
+                    if let Some(high_bidder) = current_bidder_id {
+                        self.high_bidder.clone_from(high_bidder);
+                    }
                 }
                 fault
             }
-            Message::AuctionClosed { seq, .. } => {
+            &Message::AuctionClosed { seq, .. } => {
                 self.closed_seq = Some(seq);
                 // At the seq of the update just seen it is the other half of one event.
                 if seq == self.seq { None } else { self.advance(seq) }
@@ -49,7 +63,7 @@ impl Track {
             | Message::BidRejected { .. }
             | Message::Error { .. }
             | Message::Batch { .. }
-            | Message::Welcome
+            | Message::Welcome { .. }
             | Message::Other => None,
         }
     }
@@ -73,28 +87,33 @@ mod tests {
     use super::*;
 
     fn state(seq: u64) -> Message {
-        Message::AuctionState { current_bid: 100, minimum_bid: 110, seq, generation: 1 }
+        Message::AuctionState {
+            current_bid: 100,
+            current_bidder_id: None,
+            minimum_bid: 110,
+            seq,
+            generation: 1,
+        }
     }
 
     fn update(seq: u64) -> Message {
-        Message::AuctionUpdate { current_bid: Some(seq * 10), minimum_bid: None, seq }
+        let (current_bid, current_bidder_id) = (Some(seq * 10), Some("u".parse().ok()));
+        Message::AuctionUpdate { current_bid, current_bidder_id, minimum_bid: None, seq }
+    }
+
+    fn closed(seq: u64) -> Message {
+        Message::AuctionClosed { seq, winner: None, amount: None }
     }
 
     #[test]
     fn a_steady_stream_has_no_fault() {
         let mut track = Track::default();
-        let stream = [
-            state(7),
-            update(8),
-            update(9),
-            Message::AuctionClosed { seq: 10 },
-            update(10),
-            update(11),
-        ];
+        let stream = [state(7), update(8), update(9), closed(10), update(10), update(11)];
         assert!(stream.iter().all(|message| track.take(message).is_none()));
         assert_eq!((track.seq, track.price, track.minimum), (11, 110, 110));
+        assert_eq!(track.high_bidder, "u".parse().ok());
         let mut track = Track::default();
-        let stream = [state(7), update(8), Message::AuctionClosed { seq: 8 }, update(9), state(9)];
+        let stream = [state(7), update(8), closed(8), update(9), state(9)];
         assert!(stream.iter().all(|message| track.take(message).is_none()));
     }
 

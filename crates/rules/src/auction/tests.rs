@@ -4,7 +4,7 @@ mod bids;
 mod clock;
 mod commands;
 mod draft;
-mod properties;
+pub(crate) mod properties;
 mod rules;
 mod stored;
 
@@ -15,19 +15,19 @@ use alloc::{borrow::ToOwned, vec};
 const OPENS: u64 = 1_000;
 const CLOSES: u64 = 61_000;
 
-fn at(ms: u64) -> Timestamp {
+pub(crate) fn at(ms: u64) -> Timestamp {
     Timestamp::new(ms)
 }
 
-fn cents(minor: u64) -> Amount {
+pub(crate) fn cents(minor: u64) -> Amount {
     Amount::new(minor).expect("an amount")
 }
 
-fn user(name: &str) -> UserId {
+pub(crate) fn user(name: &str) -> UserId {
     name.parse().expect("a user id")
 }
 
-fn id(name: &str) -> BidId {
+pub(crate) fn id(name: &str) -> BidId {
     name.parse().expect("a bid id")
 }
 
@@ -48,7 +48,7 @@ fn plain() -> AuctionRules {
     }
 }
 
-fn soft(mode: ExtensionMode, window: u64, by: u64, extensions_max: u32) -> AuctionRules {
+pub(crate) fn soft(mode: ExtensionMode, window: u64, by: u64, extensions_max: u32) -> AuctionRules {
     let (window, by) = (Millis::new(window), Millis::new(by));
     AuctionRules { extension: Some(Extension { mode, window, by, extensions_max }), ..plain() }
 }

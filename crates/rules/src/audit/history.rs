@@ -3,7 +3,7 @@
 use crate::{
     amount::Amount,
     auction::RejectReason,
-    id::{BidId, UserId},
+    id::{BidId, RoomId, UserId},
     order::{Generation, Seq},
     time::Timestamp,
 };
@@ -21,6 +21,46 @@ pub struct History {
     pub bids: Vec<RecordedBid>,
     /// What was shown.
     pub sights: Vec<Sight>,
+}
+
+/// The first line of a kept history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryHead {
+    /// How it is kept.
+    pub format: HistoryFormat,
+    /// Names the clock behind all its times.
+    pub clock: String,
+}
+
+/// How a history is kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HistoryFormat {
+    /// The first form.
+    #[default]
+    #[serde(rename = "gavel-history-1")]
+    V1,
+}
+
+/// Any other line of a kept history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recorded {
+    /// A bid was answered, or never was.
+    Bid {
+        /// Where.
+        room: RoomId,
+        /// The bid.
+        #[serde(flatten)]
+        bid: RecordedBid,
+    },
+    /// Something was shown.
+    Sight {
+        /// Where.
+        room: RoomId,
+        /// What.
+        #[serde(flatten)]
+        sight: Sight,
+    },
 }
 
 /// A bid as its sender knows it.

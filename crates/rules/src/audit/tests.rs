@@ -1,1 +1,9 @@
-//! Corruptions planted in good histories.
+//! Good histories are found good, and each corruption of one is found.
+
+mod planted;
+mod properties;
+mod world;
+
+use super::*;
+use crate::auction::tests::{at, cents, id, user};
+use alloc::{borrow::ToOwned, vec};

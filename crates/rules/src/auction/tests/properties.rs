@@ -191,7 +191,7 @@ fn ops() -> impl Strategy<Value = Vec<(u64, Op)>> {
     list((gap, op), 1..200)
 }
 
-fn any_rules() -> impl Strategy<Value = AuctionRules> {
+pub(crate) fn any_rules() -> impl Strategy<Value = AuctionRules> {
     let mode = prop_oneof![Just(ExtensionMode::Add), Just(ExtensionMode::ResetTo)];
     let extension = (mode, 0..2_000_u64, 1..2_000_u64, 0..5_u32);
     let soft_close = proptest::option::of(extension.prop_map(|(mode, window, by, max)| {
