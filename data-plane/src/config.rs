@@ -20,7 +20,7 @@ pub struct Config {
     pub control: ControlConfig,
     /// Where rooms are stored.
     pub redis: RedisConfig,
-    /// Who may read `/api/websocket/metrics`.
+    /// Who may read `/api/websocket/metrics` and `/api/rooms`.
     pub admin: AdminConfig,
     /// How users prove who they are.
     pub auth: AuthConfig,
@@ -82,11 +82,12 @@ pub struct RedisConfig {
     pub url: String,
 }
 
-/// Who may read `/api/websocket/metrics`.
+/// Who may read `/api/websocket/metrics` and `/api/rooms`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdminConfig {
-    /// Bearer token; empty answers peers on the loopback interface alone.
+    /// Bearer token; empty answers for metrics only to peers on the loopback interface, and for
+    /// rooms to nobody.
     pub token: String,
 }
 

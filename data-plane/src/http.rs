@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt as _;
 
 mod pages;
+mod rooms;
 mod routes;
 mod upgrade;
 

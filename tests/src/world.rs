@@ -24,7 +24,7 @@ use std::{
 };
 use tonic::{Status, transport::Channel};
 
-/// The admin token of every node.
+/// The admin token of every node, unless a test wants another.
 pub const ADMIN_TOKEN: &str = "tests";
 
 /// How a world is to be.
@@ -36,6 +36,8 @@ pub struct Options {
     pub nodes: usize,
     /// How long a request head may take.
     pub header_timeout_ms: u64,
+    /// The admin token of every node; empty is none.
+    pub admin_token: String,
     /// Keep the limits of production; else none that a test would run into.
     pub production_limits: bool,
 }
@@ -64,7 +66,13 @@ pub struct Room {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { redis_url: None, nodes: 2, header_timeout_ms: 5_000, production_limits: false }
+        Self {
+            redis_url: None,
+            nodes: 2,
+            header_timeout_ms: 5_000,
+            admin_token: ADMIN_TOKEN.to_owned(),
+            production_limits: false,
+        }
     }
 }
 
@@ -110,7 +118,7 @@ impl World {
         config.relay.listen = loopback(0);
         config.control.endpoint = self.endpoint();
         config.redis.url = self.options.redis_url.clone().unwrap_or_default();
-        config.admin.token = ADMIN_TOKEN.to_owned();
+        config.admin.token = self.options.admin_token.clone();
         config.auth.secret = token::SECRET.to_owned();
         config.shutdown.grace_ms = 1_000;
         config

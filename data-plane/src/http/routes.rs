@@ -1,6 +1,6 @@
 //! What a node answers over plain HTTP.
 
-use super::{Peer, pages, upgrade};
+use super::{Peer, pages, rooms, upgrade};
 use crate::node::Shell;
 use axum::{
     Json, Router,
@@ -20,6 +20,8 @@ pub(super) fn router(shell: Arc<Shell>) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/api/websocket/metrics", get(websocket_metrics))
+        .route("/api/rooms/{id}/snapshot", get(rooms::snapshot))
+        .route("/api/rooms/{id}/events", get(rooms::events))
         .fallback(pages::page)
         .with_state(shell)
 }
@@ -71,6 +73,11 @@ fn may_read(token: &str, Peer(peer): Peer, headers: &HeaderMap) -> bool {
     if token.is_empty() {
         return peer.to_canonical().is_loopback();
     }
+    shows_token(token, headers)
+}
+
+/// Whether a request shows this token.
+pub(super) fn shows_token(token: &str, headers: &HeaderMap) -> bool {
     let given = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
