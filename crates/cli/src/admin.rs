@@ -12,4 +12,5 @@ pub(crate) use flags::Flags;
 pub(crate) use limits::Limits;
 pub(crate) use metrics::Metrics;
 pub(crate) use nodes::Nodes;
-pub(crate) use rooms::Rooms;
+pub(crate) use rooms::{Rooms, ids as room_ids};
+pub(crate) use target::Target;

@@ -3,7 +3,7 @@
 use crate::{
     admin, dev,
     failure::{self, Failure},
-    load, serve,
+    load, serve, verify,
 };
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -40,6 +40,8 @@ enum Verb {
     Metrics(admin::Metrics),
     /// Put load on a cluster and check what comes back.
     Load(load::LoadArgs),
+    /// Check what is stored and what clients recorded.
+    Verify(verify::VerifyArgs),
 }
 
 // === impl Cli ===
@@ -70,6 +72,7 @@ impl Verb {
             Self::Flags(verb) => Box::pin(verb.run()).await,
             Self::Metrics(verb) => Box::pin(verb.run()).await,
             Self::Load(args) => Box::pin(load::run(args)).await,
+            Self::Verify(args) => Box::pin(verify::run(args)).await,
         }
     }
 }
@@ -107,6 +110,11 @@ mod tests {
             "gavel flags set -",
             "gavel metrics --endpoint http://127.0.0.1:7001",
             "gavel load --url ws://127.0.0.1:3000/ws,ws://127.0.0.1:3001/ws --sockets 10 --duration 2s",
+            "gavel load --room-ids vase --record run.jsonl",
+            "gavel verify --token gavel-dev --history run.jsonl",
+            "gavel verify vase --redis-url redis://127.0.0.1:6379 --save vase.jsonl",
+            "gavel verify --stream vase.jsonl --history a.jsonl,b.jsonl --complete --json",
+            "gavel verify --all --node http://127.0.0.1:3000",
         ] {
             if let Err(error) = Cli::try_parse_from(line.split_whitespace()) {
                 panic!("{line}: {error}");

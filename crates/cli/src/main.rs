@@ -1,4 +1,5 @@
-//! The binary `gavel`: both planes, an operator's verbs and a load generator.
+//! The binary `gavel`: both planes, an operator's verbs, a load generator and
+//! a check of what came of it.
 
 mod admin;
 mod args;
@@ -10,6 +11,7 @@ mod load;
 mod output;
 mod serve;
 mod units;
+mod verify;
 
 use clap::Parser as _;
 use std::process::ExitCode;

@@ -10,6 +10,7 @@ use gavel_proto::admin::v1::{
     CloseRoomRequest, CreateRoomRequest, GetRoomRequest, ListRoomsRequest, PauseRoomRequest,
     ResumeRoomRequest, Room, room_service_client::RoomServiceClient,
 };
+use gavel_rules::id::RoomId;
 
 /// Rooms asked for at once when listing.
 const PAGE_ROOMS: u32 = 500;
@@ -82,6 +83,14 @@ impl Rooms {
         };
         show::room(&present("room", room)?, target.json)
     }
+}
+
+/// The ids of all rooms.
+pub(crate) async fn ids(target: &Target) -> Result<Vec<RoomId>, Failure> {
+    let rooms = list(target, RoomServiceClient::new(target.connect()?)).await?;
+    let ids = rooms.iter().map(|room| room.id.parse());
+    ids.collect::<Result<_, _>>()
+        .map_err(|error| Failure::internal("the control plane sent no room id", error))
 }
 
 async fn list(

@@ -43,12 +43,16 @@ impl Target {
     pub(crate) fn connect(&self) -> Result<Connection, Failure> {
         let channel =
             grpc::channel(&self.endpoint).map_err(|error| Failure::Usage(error.to_string()))?;
-        let token = self.token.as_deref().filter(|token| !token.is_empty());
-        let bearer = token
-            .map(|token| format!("Bearer {token}").parse())
-            .transpose()
-            .map_err(|_| Failure::Usage("--token holds characters a header cannot".to_owned()))?;
+        let bearer =
+            self.token().map(|token| format!("Bearer {token}").parse()).transpose().map_err(
+                |_| Failure::Usage("--token holds characters a header cannot".to_owned()),
+            )?;
         Ok(InterceptedService::new(channel, Credentials { bearer }))
+    }
+
+    /// The token, where one is given.
+    pub(crate) fn token(&self) -> Option<&str> {
+        self.token.as_deref().filter(|token| !token.is_empty())
     }
 
     /// Waits for one answer, and tells a refusal in the operator's words.
