@@ -10,7 +10,7 @@ use hyper::{
     header::{AUTHORIZATION, HOST, HeaderValue},
 };
 use hyper_util::rt::TokioIo;
-use std::time::Duration;
+use std::{error::Error, fmt::Display, time::Duration};
 use tokio::net::TcpStream;
 
 /// How long an answer may take; that of a large room is large.
@@ -84,23 +84,31 @@ impl NodeClient {
         let request = request
             .body(Empty::new())
             .map_err(|error| Failure::internal("cannot ask the node", error))?;
-        let answering = async {
-            let response = self.sender.send_request(request).await.ok()?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await.ok()?;
-            Some((status, String::from_utf8_lossy(&body.to_bytes()).into_owned()))
-        };
         let url = &self.url;
-        match tokio::time::timeout(ANSWER_TIMEOUT, answering).await.ok().flatten() {
-            Some((StatusCode::OK, body)) => Ok(body),
-            Some((StatusCode::UNAUTHORIZED, _)) => Err(Failure::Refused(format!(
+        let sender = &mut self.sender;
+        let answering = async {
+            // The connection takes the next request a moment after the last answer.
+            sender.ready().await?;
+            let response = sender.send_request(request).await?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await?;
+            let text = String::from_utf8_lossy(&body.to_bytes()).into_owned();
+            Ok::<_, Box<dyn Error + Send + Sync>>((status, text))
+        };
+        let silent = |why: &dyn Display| {
+            Failure::Unavailable(format!("the node at {url} did not answer: {why}"))
+        };
+        let answered = tokio::time::timeout(ANSWER_TIMEOUT, answering).await;
+        let (status, text) = answered.map_err(|late| silent(&late))?.map_err(|why| silent(&why))?;
+        match status {
+            StatusCode::OK => Ok(text),
+            StatusCode::UNAUTHORIZED => Err(Failure::Refused(format!(
                 "the node at {url} wants another token: give --token or GAVEL_ADMIN_TOKEN"
             ))),
-            Some((StatusCode::SERVICE_UNAVAILABLE, why)) => {
-                Err(Failure::Unavailable(format!("room {room} at {url}: {why}")))
+            StatusCode::SERVICE_UNAVAILABLE => {
+                Err(Failure::Unavailable(format!("room {room} at {url}: {text}")))
             }
-            Some((_, why)) => Err(Failure::Refused(format!("room {room} at {url}: {why}"))),
-            None => Err(Failure::Unavailable(format!("the node at {url} did not answer"))),
+            _ => Err(Failure::Refused(format!("room {room} at {url}: {text}"))),
         }
     }
 
