@@ -18,7 +18,9 @@ fn stderr(output: &Output) -> String {
 
 #[test]
 fn help_and_version_go_well() {
-    for args in [&["--help"][..], &["--version"], &["rooms", "create", "--help"]] {
+    for args in
+        [&["--help"][..], &["--version"], &["rooms", "create", "--help"], &["verify", "--help"]]
+    {
         let output = gavel(args);
         assert_eq!(status(&output), Some(0), "{args:?}: {}", stderr(&output));
         assert!(!output.stdout.is_empty());
@@ -36,6 +38,12 @@ fn wrong_usage_is_64_and_named() {
         (&["flags", "set", "batching", "--percent", "101"], "101"),
         (&["load", "--duration", "soon"], "soon"),
         (&["nodes", "list", "--endpoint", "not an endpoint"], "not an endpoint"),
+        (&["load", "--record", "no-such-folder/run.jsonl"], "no-such-folder"),
+        (&["verify", "vase", "--node", "https://localhost"], "--node"),
+        (&["verify", "vase", "--redis-url", "nonsense"], "redis.url"),
+        (&["verify", "a b"], "a b"),
+        (&["verify", "vase", "--complete"], "--history"),
+        (&["verify", "--stream", "s.jsonl", "--save", "s.jsonl"], "--save"),
         (&["dev", "--control-ports", "7000"], "--control-ports"),
         (&["dev", "--redis-url", "nonsense"], "--redis-url"),
     ] {
@@ -86,6 +94,14 @@ fn a_peer_that_is_away_is_69() {
     let output = gavel(&["rooms", "list", "--endpoint", &format!("http://{addr}")]);
     assert_eq!(status(&output), Some(69), "{}", stderr(&output));
     assert!(stderr(&output).contains("cannot reach"), "{}", stderr(&output));
+
+    let node = format!("http://{addr}");
+    let output = gavel(&["verify", "vase", "--node", &node]);
+    assert_eq!(status(&output), Some(69), "{}", stderr(&output));
+    assert!(stderr(&output).contains("cannot reach"), "{}", stderr(&output));
+    let redis = format!("redis://{addr}");
+    let output = gavel(&["verify", "vase", "--redis-url", &redis]);
+    assert_eq!(status(&output), Some(69), "{}", stderr(&output));
 
     let url = format!("ws://{addr}/ws");
     let output = gavel(&["load", "--url", &url, "--sockets", "2", "--duration", "1s"]);

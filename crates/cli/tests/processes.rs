@@ -148,11 +148,18 @@ fn separate_processes_wait_for_redis_and_then_are_one_cluster() {
     done(&format!("limits set sockets_per_ip_max=0 bids_per_user_max=0 {endpoint}"));
     in_force(2, &endpoint);
     let urls = format!("ws://127.0.0.1:{ws_1}/ws,ws://127.0.0.1:{ws_2}/ws");
+    let history = folder.path().join("run.jsonl");
+    let history = history.display();
     done(&format!(
         "load --url {urls} --sockets 40 --room-ids lamp,chair,clock --bids-per-second 40 \
-         --duration 3s --json"
+         --duration 3s --json --record {history}"
     ));
     for process in [first, second, control] {
         process.stop();
     }
+    // What was acknowledged outlives the cluster.
+    let redis = format!("--redis-url redis://127.0.0.1:{redis}");
+    done(&format!("verify --history {history} --complete {redis}"));
+    let output = gavel(&format!("verify nothing {redis}")).output().expect("the binary runs");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
 }
