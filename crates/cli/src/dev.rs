@@ -29,7 +29,7 @@ pub(crate) struct DevArgs {
     /// Keep state in Redis or Valkey instead of memory.
     #[arg(long, value_name = "URL")]
     redis_url: Option<String>,
-    /// Token for the nodes' `/api/websocket/metrics`.
+    /// Token for the nodes' `/api/websocket/metrics` and `/api/rooms`.
     #[arg(long, default_value = "gavel-dev")]
     admin_token: String,
     /// Print the addresses as one line of JSON.
