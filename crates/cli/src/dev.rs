@@ -8,7 +8,7 @@ mod seed;
 use crate::{failure::Failure, files, serve};
 use gavel_control_plane::ControlPlane;
 use gavel_data_plane::{Node, store};
-use gavel_runtime::{config::Form, telemetry};
+use gavel_runtime::telemetry;
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
@@ -49,9 +49,7 @@ pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
     let &[http_port, grpc_port] = args.control_ports.as_slice() else {
         return Err(Failure::Usage("--control-ports: give two, HTTP and gRPC".to_owned()));
     };
-    if args.redis_url.as_deref().is_some_and(|url| !Form::RedisUrl.fits(url)) {
-        return Err(Failure::Usage(format!("--redis-url: must be {}", Form::RedisUrl.words())));
-    }
+    args.redis_url.as_deref().map_or(Ok(()), serve::redis_url)?;
     let _telemetry = telemetry::init("gavel-dev", "dev");
     let shutdown = serve::signals()?;
     files::raise_limit();

@@ -3,7 +3,7 @@
 mod settings;
 
 use crate::{failure::Failure, files};
-use gavel_runtime::{shutdown::Shutdown, telemetry};
+use gavel_runtime::{config::Form, shutdown::Shutdown, telemetry};
 pub(crate) use settings::{ConfigVerb, ControlPlaneArgs, DataPlaneArgs, config};
 
 /// Runs the control plane until a signal.
@@ -26,6 +26,12 @@ pub(crate) async fn data_plane(args: DataPlaneArgs) -> Result<(), Failure> {
     gavel_data_plane::run(config)
         .await
         .map_err(|error| Failure::internal("the node cannot start", error))
+}
+
+/// Checks the argument `--redis-url` of the verbs that have no settings.
+pub(crate) fn redis_url(url: &str) -> Result<(), Failure> {
+    let wrong = || Failure::Usage(format!("--redis-url: must be {}", Form::RedisUrl.words()));
+    Form::RedisUrl.fits(url).then_some(()).ok_or_else(wrong)
 }
 
 /// The wish to stop, from SIGTERM or SIGINT.
