@@ -40,7 +40,7 @@ fn wrong_usage_is_64_and_named() {
         (&["nodes", "list", "--endpoint", "not an endpoint"], "not an endpoint"),
         (&["load", "--record", "no-such-folder/run.jsonl"], "no-such-folder"),
         (&["verify", "vase", "--node", "https://localhost"], "--node"),
-        (&["verify", "vase", "--redis-url", "nonsense"], "redis.url"),
+        (&["verify", "vase", "--redis-url", "nonsense"], "--redis-url"),
         (&["verify", "a b"], "a b"),
         (&["verify", "vase", "--complete"], "--history"),
         (&["verify", "--stream", "s.jsonl", "--save", "s.jsonl"], "--save"),
