@@ -2,6 +2,7 @@
 //! loopback exactly as in a cluster; only the store may be in this process.
 
 mod banner;
+mod ready;
 mod rooms;
 mod seed;
 
@@ -60,6 +61,8 @@ pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
     let mut cluster = Cluster { control, nodes: Vec::new() };
     let ready = async {
         nodes(&args, &endpoint, &mut cluster.nodes).await?;
+        let ids: Vec<&str> = cluster.nodes.iter().map(|(id, _)| id.as_str()).collect();
+        ready::nodes(&endpoint, &ids, ready::PATIENCE).await?;
         seed::rooms(&endpoint).await
     };
     let started = tokio::select! {

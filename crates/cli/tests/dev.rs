@@ -88,16 +88,28 @@ fn a_cluster_runs_is_steered_and_stops() {
     let dev = Dev::start();
     assert_eq!(*at(&dev.addresses, "/nodes/1/id"), "node-2");
 
+    in_force(&dev);
     rooms(&dev);
     limits(&dev);
     flags(&dev);
-    let nodes = dev.json("nodes list");
-    assert!(nodes.as_array().is_some_and(|nodes| nodes.len() == 2), "{nodes}");
     load(&dev);
     let metrics = dev.run("metrics");
     assert!(metrics.status.success(), "{}", text(&metrics.stderr));
 
     assert!(dev.stop().success());
+}
+
+/// Whoever has read the addresses meets no node with its defaults.
+fn in_force(dev: &Dev) {
+    let nodes = dev.json("nodes list");
+    let nodes = nodes.as_array().expect("a list");
+    assert_eq!(nodes.len(), 2, "{nodes:?}");
+    for (verb, field) in [("limits get", "limitsVersion"), ("flags get", "flagsVersion")] {
+        let newest = dev.json(verb);
+        for node in nodes {
+            assert_eq!(node.get(field), newest.get("version"), "{verb}: {node}");
+        }
+    }
 }
 
 fn rooms(dev: &Dev) {

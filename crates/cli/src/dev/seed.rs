@@ -55,10 +55,10 @@ async fn owned(client: &mut RoomServiceClient<Channel>) -> Result<(), Status> {
     }
 }
 
-fn channel(endpoint: &str) -> Result<Channel, Failure> {
+pub(super) fn channel(endpoint: &str) -> Result<Channel, Failure> {
     grpc::channel(endpoint).map_err(|error| Failure::internal("the control plane", error))
 }
 
-fn failed(status: Status) -> Failure {
+pub(super) fn failed(status: Status) -> Failure {
     Failure::internal("the control plane refused", status.message())
 }
