@@ -5,10 +5,14 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
+mod guest;
+
+pub use guest::GuestToken;
+
 /// Who a session acts for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// The user; a guest's id is drawn for the session.
+    /// The user; a guest's id is that of its [`GuestToken`].
     pub user: UserId,
     /// What the token grants; `None` for a guest, who has what the room
     /// allows guests.

@@ -2,7 +2,7 @@
 //! what the shell is to do comes out. It reads no clock and knows no socket.
 
 use crate::{
-    auth::{Identity, TokenRefused},
+    auth::{GuestToken, Identity, TokenRefused},
     close::CloseCode,
     codec::json::{self, ClientError, ClientMessage, Dialect, ErrorCode, PlaceBid},
     settings::Limits,
@@ -26,8 +26,8 @@ const _: () = assert!(BAD_MESSAGES_MAX == 5 && FLOOD_MESSAGES_MAX == 100);
 /// What happened.
 #[derive(Debug)]
 pub enum Input<'a> {
-    /// The upgrade is done.
-    Opened,
+    /// The upgrade is done; a guest is told what to come back with.
+    Opened(Option<GuestToken>),
     /// A text message came.
     Text(&'a str),
     /// A binary message came.
@@ -119,12 +119,12 @@ impl Session {
         actions: &mut Vec<Action>,
     ) {
         match input {
-            Input::Opened => actions.push(Action::Send(self.welcome(limits, now))),
+            Input::Opened(guest) => actions.push(Action::Send(self.welcome(guest, limits, now))),
             Input::Text(text) => self.text(text, now, limits, actions),
             Input::Binary => actions.push(Action::Close(CloseCode::Unsupported)),
             Input::Identified(Ok(identity)) => {
                 self.identity = identity;
-                actions.push(Action::Send(self.welcome(limits, now)));
+                actions.push(Action::Send(self.welcome(None, limits, now)));
             }
             Input::Identified(Err(_)) => {
                 let error =
@@ -135,8 +135,8 @@ impl Session {
         }
     }
 
-    fn welcome(&self, limits: &Limits, now: Timestamp) -> String {
-        json::welcome(self.dialect, &self.id, &self.identity.user, limits, now)
+    fn welcome(&self, guest: Option<GuestToken>, limits: &Limits, now: Timestamp) -> String {
+        json::welcome(self.dialect, &self.id, &self.identity.user, guest, limits, now)
     }
 
     fn text(&mut self, text: &str, now: Timestamp, limits: &Limits, actions: &mut Vec<Action>) {

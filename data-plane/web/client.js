@@ -161,7 +161,8 @@ export class GavelClient {
   #joined = new Map();
   #bids = new Map();
   #clock = [];
-  #myIds = new Set();
+  #userId = null;
+  #guestToken = null;
 
   constructor(url, listener, outside = {}) {
     this.#url = url;
@@ -197,9 +198,9 @@ export class GavelClient {
     return this.#joined.get(String(auctionId))?.room ?? null;
   }
 
-  /** True for every user id this client has had: a guest gets a new one with each session. */
+  /** True for the user id of this client, which a guest keeps over reconnects. */
   isMe(userId) {
-    return userId != null && this.#myIds.has(userId);
+    return userId != null && userId === this.#userId;
   }
 
   /** The unanswered bid on an auction, if there is one. */
@@ -213,7 +214,8 @@ export class GavelClient {
     if (this.#socket) return;
     this.#cancel('reconnect');
     this.#setStatus({ state: 'connecting' });
-    const socket = new this.#outside.WebSocket(this.#url, [SUBPROTOCOL]);
+    const comesBack = this.#guestToken ? [`guest.${this.#guestToken}`] : [];
+    const socket = new this.#outside.WebSocket(this.#url, [SUBPROTOCOL, ...comesBack]);
     this.#socket = socket;
     // Handlers of a socket we have given up must not touch its successor.
     const ifCurrent = (handle) => (event) => socket === this.#socket && handle(event);
@@ -329,20 +331,16 @@ export class GavelClient {
 
   #onWelcome(message) {
     this.#openedAt = this.#outside.now();
-    this.#myIds.add(message.userId);
+    this.#userId = message.userId;
+    this.#guestToken = message.guestToken ?? null;
     this.#clock = [{ offset: message.serverTime - this.#openedAt, rtt: Infinity }];
     this.#setStatus({ state: 'open', userId: message.userId, sessionId: message.sessionId });
     for (const [key, joined] of this.#joined) {
       joined.asks = 0;
       this.#sendJoin(key);
     }
-    for (const bid of this.#bids.values()) if (!this.#waitsForSnapshot(bid)) this.#sendBid(bid);
+    for (const bid of this.#bids.values()) this.#sendBid(bid);
     this.#sendPing();
-  }
-
-  // A bid sent in an earlier session waits for the room's snapshot, which may show that it already counted.
-  #waitsForSnapshot(bid) {
-    return bid.sends > 0 && this.#joined.has(String(bid.auctionId));
   }
 
   #onPong(message) {
@@ -375,22 +373,9 @@ export class GavelClient {
       joined.waiting = false;
       joined.asks = 0;
       this.#cancel(`join ${key}`);
-      this.#retryAfterSnapshot(room);
     }
     if (verdict === 'gap' && !joined.waiting) this.#sendJoin(key);
     if (room !== before) this.#listener({ type: 'room', room, before, cause: message });
-  }
-
-  #retryAfterSnapshot(room) {
-    for (const bid of this.#bids.values()) {
-      if (bid.auctionId !== room.auctionId || this.#timers.has(`bid ${bid.bidId}`)) continue;
-      // A guest's identity changes with the session, so the server could not know the retry as ours.
-      if (this.isMe(room.currentBidderId) && room.currentBid === bid.amount) {
-        this.#settle(bid, { type: 'bidAccepted', bidId: bid.bidId, seq: room.seq, amount: bid.amount, minimumBid: room.minimumBid });
-      } else {
-        this.#sendBid(bid);
-      }
-    }
   }
 
   #settle(bid, answer) {

@@ -55,7 +55,7 @@ impl Client {
     /// # Panics
     /// If the node does not welcome the socket.
     pub async fn connect(node: SocketAddr, protocol: Protocol) -> Self {
-        Self::welcomed(node, protocol, None).await
+        Self::welcomed(Self::try_connect(node, protocol, None).await).await
     }
 
     /// Connects with a token.
@@ -63,11 +63,20 @@ impl Client {
     /// # Panics
     /// If the node does not welcome the socket.
     pub async fn with_token(node: SocketAddr, protocol: Protocol, token: &str) -> Self {
-        Self::welcomed(node, protocol, Some(token)).await
+        Self::welcomed(Self::try_connect(node, protocol, Some(token)).await).await
     }
 
-    async fn welcomed(node: SocketAddr, protocol: Protocol, token: Option<&str>) -> Self {
-        let mut client = Self::try_connect(node, protocol, token).await.expect("an upgrade");
+    /// Connects as the guest of an earlier socket.
+    ///
+    /// # Panics
+    /// If the node does not welcome the socket.
+    pub async fn as_guest(node: SocketAddr, token: &str) -> Self {
+        let protocols = ["gavel.v1.json", &format!("guest.{token}")];
+        Self::welcomed(Self::try_offering(node, &protocols).await).await
+    }
+
+    async fn welcomed(opened: Result<Self, tungstenite::Error>) -> Self {
+        let mut client = opened.expect("an upgrade");
         client.welcome = client.expect("welcome", |m| m["type"] == "welcome").await;
         client
     }
@@ -84,12 +93,24 @@ impl Client {
         protocol: Protocol,
         token: Option<&str>,
     ) -> Result<Self, tungstenite::Error> {
+        let bearer = token.map(|token| format!("bearer.{token}"));
+        let dialect = (protocol == Protocol::V1).then_some("gavel.v1.json");
+        let protocols: Vec<&str> = dialect.into_iter().chain(bearer.as_deref()).collect();
+        Self::try_offering(node, &protocols).await
+    }
+
+    /// Opens a socket with these subprotocols and expects nothing of it.
+    ///
+    /// # Errors
+    /// What the handshake came to.
+    ///
+    /// # Panics
+    /// If they cannot be in a header.
+    pub async fn try_offering(
+        node: SocketAddr,
+        protocols: &[&str],
+    ) -> Result<Self, tungstenite::Error> {
         let mut request = format!("ws://{node}/ws").into_client_request()?;
-        let mut protocols = Vec::new();
-        if protocol == Protocol::V1 {
-            protocols.push("gavel.v1.json".to_owned());
-        }
-        protocols.extend(token.map(|token| format!("bearer.{token}")));
         if !protocols.is_empty() {
             let protocols = HeaderValue::try_from(protocols.join(", ")).expect("a header");
             request.headers_mut().insert("Sec-WebSocket-Protocol", protocols);

@@ -11,6 +11,7 @@ use gavel_tests::{
     world::{minor, rules},
 };
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite;
 
 #[tokio::test]
 async fn a_bid_on_either_node_is_seen_on_both() {
@@ -168,6 +169,37 @@ async fn a_retry_gets_the_same_answer_on_any_node() {
     assert!(acks.iter().all(|ack| *ack == acks[0]), "{acks:#?}");
     let view = world.inspect(&room.id).await.unwrap().view.unwrap();
     assert_eq!(view.bid_count, 2);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_guest_that_comes_back_is_the_same_bidder_on_any_node() {
+    let world = World::start().await;
+    let room = world.room("chair", rules()).await;
+    let mut first = Client::connect(room.owner, Protocol::V1).await;
+    let (user, token) = (first.user().to_owned(), first.welcome["guestToken"].clone());
+    let ack = first.bid_received(&room.id, 100, "retried").await.text;
+    first.reset();
+    for node in [room.edge, room.owner] {
+        let mut again = Client::as_guest(node, token.as_str().expect("a guest's token")).await;
+        assert_eq!((again.user(), &again.welcome["guestToken"]), (user.as_str(), &token));
+        assert_eq!(again.bid_received(&room.id, 100, "retried").await.text, ack);
+        assert_eq!(again.rejected(&room.id, 900, "raise").await, "own_bid");
+    }
+    // Without the token, and with the id that everybody sees, it is somebody else.
+    let mut other = Client::connect(room.edge, Protocol::V1).await;
+    assert_ne!(other.user(), user);
+    assert_eq!(other.rejected(&room.id, 100, "retried").await, "too_low");
+    let seen = user.trim_start_matches("guest-");
+    for forged in [seen, &seen.repeat(2), "", "0"] {
+        let protocols = ["gavel.v1.json", &format!("guest.{forged}")];
+        let opened = Client::try_offering(room.edge, &protocols).await;
+        let Err(tungstenite::Error::Http(refused)) = opened else { panic!("{forged}: let in") };
+        assert_eq!(refused.status(), 401, "{forged}");
+    }
+    // A user with a token of the application is no guest, and needs no other.
+    let ada = Client::with_token(room.edge, Protocol::V1, &token::bidder("ada")).await;
+    assert_eq!(ada.welcome.get("guestToken"), None);
     world.stop().await;
 }
 

@@ -25,6 +25,7 @@ pub const PROTOCOLS_MAX: usize = 16;
 
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const BEARER: &str = "bearer.";
+const GUEST: &str = "guest.";
 const KEY_BYTES: usize = 16;
 
 /// A client may leave rubbish in the four bits the last character of a key does not need.
@@ -49,6 +50,8 @@ pub struct Selection<'a> {
     pub protocol: Option<&'static str>,
     /// The token of the first `bearer.*` entry; it is a secret and never echoed.
     pub bearer: Option<&'a str>,
+    /// The token of the first `guest.*` entry; as secret as the other.
+    pub guest: Option<&'a str>,
 }
 
 /// Why a request cannot become a WebSocket.
@@ -93,6 +96,7 @@ impl fmt::Debug for Selection<'_> {
         f.debug_struct("Selection")
             .field("protocol", &self.protocol)
             .field("bearer", &self.bearer.map(|_| "[redacted]"))
+            .field("guest", &self.guest.map(|_| "[redacted]"))
             .finish()
     }
 }
@@ -153,7 +157,7 @@ pub fn accept_key(key: &str) -> String {
     STANDARD.encode(sha1.digest().bytes())
 }
 
-/// Picks the dialect and the token out of the offered subprotocols; all others are ignored.
+/// Picks the dialect and the tokens out of the offered subprotocols; all others are ignored.
 #[must_use]
 pub fn select_protocol<S: AsRef<str>>(offered: &[S]) -> Selection<'_> {
     let mut selection = Selection::default();
@@ -161,6 +165,8 @@ pub fn select_protocol<S: AsRef<str>>(offered: &[S]) -> Selection<'_> {
         let protocol = protocol.as_ref();
         if let Some(token) = protocol.strip_prefix(BEARER) {
             selection.bearer = selection.bearer.or(Some(token));
+        } else if let Some(token) = protocol.strip_prefix(GUEST) {
+            selection.guest = selection.guest.or(Some(token));
         } else if protocol == PROTOCOL_JSON {
             selection.protocol = Some(PROTOCOL_JSON);
         }

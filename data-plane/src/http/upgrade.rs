@@ -3,10 +3,10 @@
 use super::Peer;
 use crate::{
     admission::Place,
-    auth::Identity,
+    auth::{GuestToken, Identity, TokenRefused},
     close::CloseCode,
     codec::{
-        handshake::{self, Upgrade},
+        handshake::{self, Selection, Upgrade},
         json::Dialect,
     },
     metrics::Opened,
@@ -20,7 +20,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use gavel_rules::id::{SessionId, UserId};
+use gavel_rules::id::SessionId;
 use gavel_runtime::tasks;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
@@ -32,6 +32,9 @@ use tokio::net::TcpStream;
 
 /// What one socket's task may hold while idle. It is the largest part of a socket's memory.
 const FUTURE_BYTES_MAX: usize = 512;
+
+/// Who opens a socket, and what a guest comes back with.
+type Visitor = (Identity, Option<GuestToken>);
 
 /// The open sockets of a node, for when all of them have to go.
 #[derive(Debug, Default)]
@@ -71,17 +74,16 @@ pub(super) async fn upgrade(
         }
     };
     let selection = handshake::select_protocol(&protocols);
-    let identity = match selection.bearer.map(|token| shell.verifier.verify(token)) {
-        Some(Err(error)) => {
+    let visitor = match visitor(&shell, selection) {
+        Ok(visitor) => visitor,
+        Err(error) => {
             shell.metrics.sockets_opened.inc(Opened::Unauthenticated);
             return (StatusCode::UNAUTHORIZED, error.to_string()).into_response();
         }
-        Some(Ok(identity)) => identity,
-        None => guest(),
     };
     let dialect = if selection.protocol.is_some() { Dialect::V1 } else { Dialect::Seed };
     let protocol = selection.protocol.map(HeaderValue::from_static);
-    let place = match identity.grants {
+    let place = match visitor.0.grants {
         // Many signed-in users may share one address.
         Some(_) => shell.admission.admit_signed_in(peer, &shell.live.get().limits),
         None => shell.admission.admit(peer, &shell.live.get().limits),
@@ -89,11 +91,20 @@ pub(super) async fn upgrade(
     let upgraded = hyper::upgrade::on(request);
     drop(tasks::spawn("socket.upgrade", async move {
         match upgraded.await {
-            Ok(upgraded) => start(&shell, upgraded, place, identity, dialect),
+            Ok(upgraded) => start(&shell, upgraded, place, visitor, dialect),
             Err(error) => tracing::debug!(%error, "the upgrade did not happen"),
         }
     }));
     switching_protocols(&key, protocol)
+}
+
+/// Who opens a socket; a guest with the token of an earlier one is the same guest.
+fn visitor(shell: &Shell, offered: Selection<'_>) -> Result<Visitor, TokenRefused> {
+    if let Some(token) = offered.bearer {
+        return Ok((shell.verifier.verify(token)?, None));
+    }
+    let token = offered.guest.map_or_else(|| Ok(GuestToken::draw()), str::parse)?;
+    Ok((token.identity(), Some(token)))
 }
 
 fn switching_protocols(key: &str, protocol: Option<HeaderValue>) -> Response {
@@ -116,7 +127,7 @@ fn start(
     shell: &Arc<Shell>,
     upgraded: hyper::upgrade::Upgraded,
     place: Result<Place, CloseCode>,
-    identity: Identity,
+    visitor: Visitor,
     dialect: Dialect,
 ) {
     let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
@@ -137,7 +148,7 @@ fn start(
         }
     };
     shell.metrics.sockets_opened.inc(Opened::Accepted);
-    drop(tasks::spawn("socket", serve(shell, stream, early, place, identity, dialect)));
+    drop(tasks::spawn("socket", serve(shell, stream, early, place, visitor, dialect)));
 }
 
 /// Everything is made before the future is, which then holds it only once:
@@ -147,10 +158,10 @@ fn serve(
     stream: TcpStream,
     mut early: Vec<u8>,
     place: Place,
-    identity: Identity,
+    (identity, guest): Visitor,
     dialect: Dialect,
 ) -> impl Future<Output = ()> + use<> {
-    let session: SessionId = draw("s");
+    let session = draw_session();
     let socket = Arc::new(Socket::new(stream));
     let entry = Entry::new(shell, &session, &socket, place);
     shell.wheel.add(&socket, &shell.live);
@@ -159,7 +170,7 @@ fn serve(
     }
     let machine = Session::new(session.clone(), dialect, identity, &shell.live.get().limits);
     let member = Arc::new(Member { socket, session, dialect, refused_by: Mutex::default() });
-    let mut pump = Pump::new(Arc::clone(shell), member, machine, &mut early);
+    let mut pump = Pump::new(Arc::clone(shell), member, machine, guest, &mut early);
     let future = async move {
         pump.run().await;
         drop(pump);
@@ -192,12 +203,8 @@ impl Drop for Entry {
     }
 }
 
-fn guest() -> Identity {
-    Identity { user: draw::<UserId>("guest-"), grants: None }
-}
-
 /// An id that nobody can guess and that has not been drawn before.
-fn draw<Id: std::str::FromStr>(prefix: &str) -> Id {
-    let text = format!("{prefix}{:016x}", rand::random::<u64>());
+fn draw_session() -> SessionId {
+    let text = format!("s{:016x}", rand::random::<u64>());
     text.parse().unwrap_or_else(|_| unreachable!("hex digits make an id"))
 }

@@ -2,6 +2,7 @@
 
 use super::Want;
 use crate::{
+    auth::GuestToken,
     close::CloseCode,
     codec::frame::{self, Decoder, Incoming},
     node::Shell,
@@ -39,11 +40,12 @@ impl Pump {
         shell: Arc<Shell>,
         member: Arc<Member>,
         session: Session,
+        guest: Option<GuestToken>,
         early: &mut [u8],
     ) -> Self {
         let decoder = Decoder::new(shell.live.get().limits.message_bytes_max);
         let mut pump = Self { shell, member, session, decoder };
-        pump.step(Input::Opened);
+        pump.step(Input::Opened(guest));
         pump.take(early);
         pump
     }

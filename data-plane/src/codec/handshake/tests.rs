@@ -109,17 +109,19 @@ fn protocols_are_distinct_tokens() {
 
 #[test]
 fn a_token_is_found_and_never_chosen() {
-    let offered = ["chat", "bearer.secret", "gavel.v1.json", "bearer.other", "gavel.v9.json"];
+    let offered =
+        ["chat", "bearer.secret", "gavel.v1.json", "bearer.other", "guest.one", "guest.two", "v9"];
     let selection = select_protocol(&offered);
     assert_eq!(selection.protocol, Some(PROTOCOL_JSON));
     assert_eq!(selection.bearer, Some("secret"));
+    assert_eq!(selection.guest, Some("one"));
     assert_eq!(select_protocol(&["bearer.gavel.v1.json"]).protocol, None);
     assert_eq!(select_protocol::<&str>(&[]), Selection::default());
 }
 
 #[test]
 fn debug_output_keeps_the_token_secret() {
-    let protocols = vec!["bearer.secret".to_owned()];
+    let protocols = ["bearer.secret", "guest.secret"].map(str::to_owned).to_vec();
     let upgrade = Upgrade { key: "key".to_owned(), protocols };
     let shown = format!("{upgrade:?} {:?}", select_protocol(&upgrade.protocols));
     assert!(!shown.contains("secret"), "{shown}");

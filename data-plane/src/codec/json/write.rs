@@ -1,7 +1,10 @@
 //! What the server says, in JSON.
 
 use super::{ClientError, Dialect, amount};
-use crate::settings::{Delivery, Limits};
+use crate::{
+    auth::GuestToken,
+    settings::{Delivery, Limits},
+};
 use gavel_rules::{
     amount::Amount,
     auction::{Accepted, AuctionState, Outcome, Rejected, View},
@@ -111,6 +114,7 @@ pub fn welcome(
     dialect: Dialect,
     session: &SessionId,
     user: &UserId,
+    guest: Option<GuestToken>,
     limits: &Limits,
     now: Timestamp,
 ) -> String {
@@ -123,6 +127,10 @@ pub fn welcome(
     Object::new("welcome", dialect)
         .text("sessionId", session.as_ref())
         .text("userId", user.as_ref())
+        .when(guest.is_some(), |object| {
+            let token = guest.map(GuestToken::secret);
+            object.text_or_null("guestToken", token.as_deref())
+        })
         .time("serverTime", now)
         .number("heartbeatMs", limits.heartbeat_interval.get())
         .raw("limits", &about)
