@@ -220,7 +220,10 @@ async fn every_rejection_has_its_reason() {
         for room in ["chair", "scheduled"] {
             client.join(room).await;
         }
-        assert_eq!(client.rejected("scheduled", 100, "early").await, "not_open");
+        let early = client.bid("scheduled", 100, "early").await;
+        assert_eq!(early["reason"], "not_open", "{early}");
+        let (now, after) = (early["serverTime"].as_u64(), early["retryAfterMs"].as_u64());
+        assert_eq!(now.zip(after).map(|(now, after)| now + after), Some(later), "{early}");
         let minimum = client.join("chair").await["minimumBid"].as_u64().unwrap();
         let answer = client.bid("chair", minimum - 1, "low").await;
         assert_eq!(answer["reason"], "too_low", "{answer}");

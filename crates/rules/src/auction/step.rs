@@ -5,7 +5,10 @@ use super::{
     Rejected, Verdict,
     fold::{Standing, accepted},
 };
-use crate::{amount::Amount, time::Timestamp};
+use crate::{
+    amount::Amount,
+    time::{Millis, Timestamp},
+};
 use alloc::{boxed::Box, string::String, vec::Vec};
 
 /// What happened.
@@ -297,7 +300,17 @@ impl Standing {
             minimum: self.minimum,
             seq: self.seq,
             at: now,
-            retry_after: None,
+            retry_after: self.opens_in(now),
+        }
+    }
+
+    /// How long until bids are taken, where the clock alone brings that about.
+    fn opens_in(&self, now: Timestamp) -> Option<Millis> {
+        match self.state {
+            AuctionState::Scheduled | AuctionState::Closed => {
+                self.wake_at().map(|opens_at| opens_at.since(now))
+            }
+            AuctionState::Open | AuctionState::Paused => None,
         }
     }
 

@@ -40,6 +40,28 @@ fn an_owner_that_comes_late_opens_then_closes() {
 }
 
 #[test]
+fn a_bid_at_the_wrong_time_is_told_when_there_will_be_a_right_one() {
+    let again = AuctionRules { reopen_after: Some(Millis::new(15_000)), ..plain() };
+    let told = |auction: &mut Auction, now| {
+        let refusal = rejected(step(auction, bid("a", "1", 100), now));
+        (refusal.reason, refusal.retry_after.map(Millis::get))
+    };
+    for (rules, reopens_in) in [(plain(), None), (again, Some(14_000))] {
+        let mut auction = scheduled(rules);
+        assert_eq!(told(&mut auction, 300), (RejectReason::NotOpen, Some(OPENS - 300)));
+        // The clock is there and the auction is about to open.
+        assert_eq!(told(&mut auction, OPENS + 1), (RejectReason::NotOpen, Some(0)));
+        stored(&mut auction, Input::Tick, OPENS);
+        stored(&mut auction, Input::Pause { reason: "lunch".to_owned() }, 2_000);
+        assert_eq!(told(&mut auction, 2_000), (RejectReason::Paused, None), "nobody knows");
+        stored(&mut auction, Input::Resume, 2_000);
+        assert_eq!(told(&mut auction, CLOSES), (RejectReason::Closed, None), "not closed yet");
+        stored(&mut auction, Input::Tick, CLOSES);
+        assert_eq!(told(&mut auction, CLOSES + 1_000), (RejectReason::Closed, reopens_in));
+    }
+}
+
+#[test]
 fn a_bid_in_the_last_millisecond_counts() {
     let mut auction = open(plain());
     accepted(stored(&mut auction, bid("ann", "a", 100), CLOSES - 1));
