@@ -7,12 +7,29 @@ use crate::{
     node::Shell,
     room::{Ask, Input, Member, Reply},
     session::PlacedBid,
-    store::Take,
+    settings::Settings,
+    store::{StoreError, Take},
 };
-use gavel_rules::{auction::Bid, id::RoomId};
+use gavel_rules::{
+    auction::{Bid, RejectReason, Verdict},
+    id::{BidId, RoomId},
+    time::{Millis, Timestamp},
+};
 use gavel_runtime::{tasks, telemetry};
 use std::sync::Arc;
+use tokio::sync::oneshot;
 use tracing::Instrument;
+
+/// A bid and who makes it.
+struct Bidding {
+    shell: Arc<Shell>,
+    member: Arc<Member>,
+    identity: Identity,
+    room: RoomId,
+    placed: PlacedBid,
+    settings: Arc<Settings>,
+    since: Timestamp,
+}
 
 /// Sends a bid to its room; the answer goes to the member's socket.
 pub(crate) fn place(
@@ -27,63 +44,112 @@ pub(crate) fn place(
     if let Some(traceparent) = &placed.traceparent {
         telemetry::parent_of(&span, traceparent);
     }
-    let Ok(permit) = Arc::clone(&shell.bids_under_way).try_acquire_owned() else {
-        return refuse(member, &room, &placed);
+    let bidding = Bidding {
+        shell: Arc::clone(shell),
+        member: Arc::clone(member),
+        identity,
+        room,
+        placed,
+        settings: shell.live.get(),
+        since: shell.now(),
     };
-    let (shell, member) = (Arc::clone(shell), Arc::clone(member));
+    let Ok(permit) = Arc::clone(&shell.bids_under_way).try_acquire_owned() else {
+        return bidding.refuse();
+    };
     let task = async move {
-        admit(&shell, &member, identity, room, placed).await;
+        bidding.admit().await;
         drop(permit);
     };
     drop(tasks::spawn("bid", task.instrument(span)));
 }
 
-async fn admit(
-    shell: &Arc<Shell>,
-    member: &Arc<Member>,
-    identity: Identity,
-    room: RoomId,
-    placed: PlacedBid,
-) {
-    let settings = shell.live.get();
-    let limits = &settings.limits;
-    let since = shell.now();
-    let taken = match limits.bids_per_user_max {
-        0 => Ok(Take::Taken),
-        most => shell.store.take_bid(&identity.user, most, limits.bids_window).await,
-    };
-    let limited = match taken {
-        Ok(Take::Taken) => None,
-        Ok(Take::Refused { retry_after }) => Some(retry_after),
-        Err(error) => {
-            shell.metrics.store_error(&error);
-            return refuse(member, &room, &placed);
-        }
-    };
-    let ask = Ask {
-        bid: Bid {
-            bidder: identity.user,
-            bid_id: placed.bid_id.clone(),
-            amount: placed.amount,
-            flags: settings.flags_version,
-            limits: settings.limits_version,
-        },
-        guest: identity.grants.is_none(),
-        limited,
-        reply: Reply::Socket(Arc::clone(member)),
-        traceparent: telemetry::inject(),
-        since,
-        attempts: 0,
-    };
-    if shell.rooms.send(shell, &room, Input::Ask(ask)).is_err() {
-        refuse(member, &room, &placed);
-    }
-}
+// === impl Bidding ===
 
-fn refuse(member: &Member, room: &RoomId, placed: &PlacedBid) {
-    let error = ClientError::new(ErrorCode::Unavailable, "the bid cannot be decided just now")
-        .in_room(room)
-        .of_bid(Some(&placed.bid_id))
-        .retry_after(500);
-    member.socket.send_text(&member.error(&error));
+impl Bidding {
+    /// Counts the bid and hands it to its room.
+    async fn admit(self) {
+        let named = Some((&self.room, &self.placed.bid_id));
+        let limited = match self.take(named).await {
+            Ok(Take::Taken) => None,
+            Ok(Take::Refused { retry_after }) => Some(retry_after),
+            Ok(Take::Known) => return self.admit_again().await,
+            Err(error) => return self.fail(&error),
+        };
+        self.send(limited);
+    }
+
+    /// Admits a bid whose id has counted within the window. If it was accepted
+    /// then, this is its retry, which costs nothing; only the owner knows. If
+    /// not, it is a new bid and counts as one, or the id of a rejected bid
+    /// would be good for any number of others.
+    async fn admit_again(self) {
+        let (sender, receiver) = oneshot::channel();
+        let ask = self.ask(Some(Millis::new(0)), Reply::Task(sender));
+        if self.shell.rooms.send(&self.shell, &self.room, Input::Ask(ask)).is_err() {
+            return self.refuse();
+        }
+        let Ok((verdict, durability)) = receiver.await else { return self.refuse() };
+        let unknown =
+            matches!(&verdict, Verdict::Rejected(bid) if bid.reason == RejectReason::RateLimited);
+        if !unknown {
+            let ask = self.ask(None, Reply::Socket(Arc::clone(&self.member)));
+            return ask.answer(&self.shell, &self.room, verdict, &durability);
+        }
+        match self.take(None).await {
+            Ok(Take::Taken | Take::Known) => self.send(None),
+            Ok(Take::Refused { retry_after }) => self.send(Some(retry_after)),
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    async fn take(&self, bid: Option<(&RoomId, &BidId)>) -> Result<Take, StoreError> {
+        let limits = &self.settings.limits;
+        match limits.bids_per_user_max {
+            0 => Ok(Take::Taken),
+            max => {
+                let store = &self.shell.store;
+                store.take_bid(&self.identity.user, bid, max, limits.bids_window).await
+            }
+        }
+    }
+
+    /// Lets the room decide; one over the limit only finds out whether it is
+    /// the retry of an accepted bid.
+    fn send(&self, limited: Option<Millis>) {
+        let ask = self.ask(limited, Reply::Socket(Arc::clone(&self.member)));
+        if self.shell.rooms.send(&self.shell, &self.room, Input::Ask(ask)).is_err() {
+            self.refuse();
+        }
+    }
+
+    fn ask(&self, limited: Option<Millis>, reply: Reply) -> Ask {
+        Ask {
+            bid: Bid {
+                bidder: self.identity.user.clone(),
+                bid_id: self.placed.bid_id.clone(),
+                amount: self.placed.amount,
+                flags: self.settings.flags_version,
+                limits: self.settings.limits_version,
+            },
+            guest: self.identity.grants.is_none(),
+            limited,
+            reply,
+            traceparent: telemetry::inject(),
+            since: self.since,
+            attempts: 0,
+        }
+    }
+
+    fn fail(&self, error: &StoreError) {
+        self.shell.metrics.store_error(error);
+        self.refuse();
+    }
+
+    fn refuse(&self) {
+        let error = ClientError::new(ErrorCode::Unavailable, "the bid cannot be decided just now")
+            .in_room(&self.room)
+            .of_bid(Some(&self.placed.bid_id))
+            .retry_after(500);
+        self.member.socket.send_text(&self.member.error(&error));
+    }
 }

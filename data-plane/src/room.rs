@@ -117,6 +117,8 @@ pub(crate) struct Ask {
 pub(crate) enum Reply {
     /// To a socket of this node.
     Socket(Arc<Member>),
+    /// To a task of this node, with the durability; it is not counted as an answer.
+    Task(oneshot::Sender<(Verdict, String)>),
     /// To the node where the socket is.
     Relay {
         /// The stream to it.
@@ -196,8 +198,12 @@ impl Member {
 impl Ask {
     /// Answers the bid; every way to an answer ends here.
     pub(crate) fn answer(self, shell: &Shell, room: &RoomId, verdict: Verdict, durability: &str) {
-        shell.metrics.bid_answered(&verdict, shell.now().since(self.since));
+        if !matches!(self.reply, Reply::Task(_)) {
+            shell.metrics.bid_answered(&verdict, shell.now().since(self.since));
+        }
         match self.reply {
+            // Whoever asked may have gone.
+            Reply::Task(asker) => drop(asker.send((verdict, durability.to_owned()))),
             Reply::Socket(member) => {
                 member.socket.send_text(&answer_text(&member, room, &verdict, durability));
             }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use gavel_rules::{
-    Auction, AuctionSnapshot, Epoch, Event, Generation, Guard, Millis, NodeId, RoomId, Seq,
+    Auction, AuctionSnapshot, BidId, Epoch, Event, Generation, Guard, Millis, NodeId, RoomId, Seq,
     Timestamp, UserId,
 };
 
@@ -87,8 +87,16 @@ pub trait RoomStore: Debug + Send + Sync + 'static {
     ) -> Result<(), StoreError>;
 
     /// Takes one bid of `user`, unless that would make more than `max` in any `window`, counted
-    /// over the whole cluster by the store's clock. A refusal costs the user nothing.
-    async fn take_bid(&self, user: &UserId, max: u32, window: Millis) -> Result<Take, StoreError>;
+    /// over the whole cluster by the store's clock. A refusal costs the user nothing, and neither
+    /// does a `bid` that was taken within the window. Without a `bid` it counts whatever was taken
+    /// before.
+    async fn take_bid(
+        &self,
+        user: &UserId,
+        bid: Option<(&RoomId, &BidId)>,
+        max: u32,
+        window: Millis,
+    ) -> Result<Take, StoreError>;
 
     /// The store's clock, which is the auction clock and never goes back.
     async fn now(&self) -> Result<Timestamp, StoreError>;
@@ -165,6 +173,8 @@ pub enum Appended {
 pub enum Take {
     /// The bid counts.
     Taken,
+    /// The bid has counted before, within the window; this time it did not.
+    Known,
     /// The user has used up the limit.
     Refused {
         /// When the next one will be taken, if nobody takes it first.

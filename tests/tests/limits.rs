@@ -90,6 +90,52 @@ async fn a_retry_of_an_accepted_bid_is_not_limited() {
 }
 
 #[tokio::test]
+async fn retries_of_an_accepted_bid_cost_nothing() {
+    let world = World::start().await;
+    let room = world.room("chair", rules()).await;
+    world.limits(|limits| limits.bids_per_user_max = 3).await;
+    for (node, amount) in [(room.owner, 100), (room.edge, 200)] {
+        let mut client = Client::connect(node, Protocol::V1).await;
+        let ack = client.bid_received(&room.id, amount, "b").await.text;
+        for _ in 0..5 {
+            assert_eq!(client.bid_received(&room.id, amount, "b").await.text, ack);
+        }
+        for bid_id in ["second", "third"] {
+            assert_eq!(client.rejected(&room.id, 900, bid_id).await, "own_bid");
+        }
+        assert_eq!(client.rejected(&room.id, 900, "fourth").await, "rate_limited");
+        assert_eq!(client.bid_received(&room.id, amount, "b").await.text, ack);
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn the_id_of_a_rejected_bid_counts_each_time() {
+    let world = World::start().await;
+    let room = world.room("chair", rules()).await;
+    world.limits(|limits| limits.bids_per_user_max = 3).await;
+    for (node, amount) in [(room.owner, 100), (room.edge, 200)] {
+        let mut client = Client::connect(node, Protocol::V1).await;
+        assert_eq!(client.rejected(&room.id, 1, "b").await, "too_low");
+        assert_eq!(client.rejected(&room.id, 1, "b").await, "too_low");
+        // It is a new bid, which may be accepted, and then has its one answer.
+        let ack = client.accepted(&room.id, amount, "b").await;
+        assert_eq!(client.accepted(&room.id, amount, "b").await, ack);
+        let over = client.bid(&room.id, 900, "c").await;
+        assert_eq!(over["reason"], "rate_limited", "{over}");
+        assert!(over["retryAfterMs"].as_u64() > Some(0), "{over}");
+        let mut other = Client::connect(node, Protocol::V1).await;
+        for _ in 0..3 {
+            assert_eq!(other.rejected(&room.id, 1, "x").await, "too_low");
+        }
+        let over = other.bid(&room.id, 900, "x").await;
+        assert_eq!(over["reason"], "rate_limited", "{over}");
+        assert!(over["retryAfterMs"].as_u64() > Some(0), "{over}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn a_flood_of_messages_is_answered_once_and_then_cut() {
     let world = World::start().await;
     world

@@ -7,8 +7,8 @@ use std::fmt;
 
 use async_trait::async_trait;
 use gavel_rules::{
-    AuctionSnapshot, Epoch, Event, Generation, Guard, Millis, NodeId, RoomId, Seq, Timestamp,
-    UserId,
+    AuctionSnapshot, BidId, Epoch, Event, Generation, Guard, Millis, NodeId, RoomId, Seq,
+    Timestamp, UserId,
 };
 use parking_lot::Mutex;
 
@@ -195,8 +195,14 @@ impl RoomStore for MemoryStore {
         Ok(())
     }
 
-    async fn take_bid(&self, user: &UserId, max: u32, window: Millis) -> Result<Take, StoreError> {
-        Ok(self.enter(|inner, now| inner.limiter.take(user, max, window, now)))
+    async fn take_bid(
+        &self,
+        user: &UserId,
+        bid: Option<(&RoomId, &BidId)>,
+        max: u32,
+        window: Millis,
+    ) -> Result<Take, StoreError> {
+        Ok(self.enter(|inner, now| inner.limiter.take(user, bid, max, window, now)))
     }
 
     async fn now(&self) -> Result<Timestamp, StoreError> {

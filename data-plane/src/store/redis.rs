@@ -4,7 +4,7 @@
 //! gavel:room:{<id>}:meta      hash    generation epoch owner seq now
 //! gavel:room:{<id>}:events    stream  <seq>-0 -> e epoch, d event as JSON
 //! gavel:room:{<id>}:snapshot  hash    seq, data: snapshot as JSON
-//! gavel:limit:bid:{<user>}    sorted set of the times of recent bids, with an expiry
+//! gavel:limit:bid:{<user>}    sorted set of recent bids by their times, with an expiry
 //! ```
 //!
 //! Every call is one Lua script, found by the hash of its text: two releases with different
@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use gavel_rules::{
-    AuctionSnapshot, Epoch, Event, Generation, Guard, Millis, NodeId, RoomId, Seq, Timestamp,
-    UserId,
+    AuctionSnapshot, BidId, Epoch, Event, Generation, Guard, Millis, NodeId, RoomId, Seq,
+    Timestamp, UserId,
 };
 use gavel_runtime::redis::{FromRedisValue, Redis, Script, ToRedisArgs, cmd};
 
@@ -242,12 +242,21 @@ impl RoomStore for RedisStore {
         Ok(())
     }
 
-    async fn take_bid(&self, user: &UserId, max: u32, window: Millis) -> Result<Take, StoreError> {
+    async fn take_bid(
+        &self,
+        user: &UserId,
+        bid: Option<(&RoomId, &BidId)>,
+        max: u32,
+        window: Millis,
+    ) -> Result<Take, StoreError> {
         let key = format!("gavel:limit:bid:{{{user}}}");
+        // No id holds a slash, so no two bids have one name.
+        let name = bid.map(|(room, bid_id)| format!("{room}/{bid_id}")).unwrap_or_default();
         let script = &self.scripts.take_bid;
-        let wait: i64 = self.run(script, &[&key], (max, window.get())).await?;
-        Ok(match u64::try_from(wait) {
+        let reply: i64 = self.run(script, &[&key], (max, window.get(), name)).await?;
+        Ok(match u64::try_from(reply) {
             Ok(ms) => Take::Refused { retry_after: Millis::new(ms) },
+            Err(_) if reply == -2 => Take::Known,
             Err(_) => Take::Taken,
         })
     }

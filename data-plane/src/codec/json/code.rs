@@ -57,9 +57,11 @@ error_codes! {
 pub const fn meaning_of(reason: RejectReason) -> Option<&'static str> {
     Some(match reason {
         RejectReason::TooLow => "below `minimumBid`",
-        RejectReason::NotOpen => "before the auction opens",
-        RejectReason::Closed => "at or after the closing time",
-        RejectReason::Paused => "an operator paused the auction",
+        RejectReason::NotOpen => "before the auction opens; `retryAfterMs` says when that is",
+        RejectReason::Closed => {
+            "at or after the closing time; with `retryAfterMs` where the auction opens again by itself"
+        }
+        RejectReason::Paused => "an operator paused the auction; nobody knows for how long",
         RejectReason::OwnBid => "the bidder holds the high bid already",
         RejectReason::InvalidAmount => "an amount that no bid can have",
         RejectReason::Seller => "the seller may not bid",

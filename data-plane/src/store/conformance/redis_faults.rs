@@ -16,7 +16,7 @@ async fn every_limiter_key_has_an_expiry_and_goes() {
     let window = Millis::new(150);
     for n in 0..20 {
         let user = format!("u-{n}").parse().unwrap();
-        assert_eq!(store.take_bid(&user, 2, window).await, Ok(Take::Taken));
+        assert_eq!(store.take_bid(&user, None, 2, window).await, Ok(Take::Taken));
         let key = format!("gavel:limit:bid:{{u-{n}}}");
         let left: i64 = server.send(&["PTTL", &key]).await;
         // -2: the window is already over. -1 would be a key without an expiry.

@@ -1,8 +1,8 @@
-//! The bid limit of the embedded engine: the exact times of each user's recent bids.
+//! The bid limit of the embedded engine: each user's recent bids by their exact times.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
-use gavel_rules::{Millis, Timestamp, UserId};
+use gavel_rules::{BidId, Millis, RoomId, Timestamp, UserId};
 
 use crate::store::Take;
 
@@ -15,11 +15,15 @@ pub(super) struct Limiter {
     sweep_at: usize,
 }
 
+/// What was taken, oldest first; the bids among it by their ids.
 #[derive(Default)]
 struct Log {
-    taken_ms: VecDeque<u64>,
+    taken: VecDeque<(u64, Option<Name>)>,
+    known: HashSet<Name>,
     expires_ms: u64,
 }
+
+type Name = (RoomId, BidId);
 
 impl Default for Limiter {
     fn default() -> Self {
@@ -28,8 +32,15 @@ impl Default for Limiter {
 }
 
 impl Limiter {
-    /// Takes one, at most `max` in any `window`.
-    pub(super) fn take(&mut self, user: &UserId, max: u32, window: Millis, now: Timestamp) -> Take {
+    /// Takes one, at most `max` in any `window` and no `bid` twice.
+    pub(super) fn take(
+        &mut self,
+        user: &UserId,
+        bid: Option<(&RoomId, &BidId)>,
+        max: u32,
+        window: Millis,
+        now: Timestamp,
+    ) -> Take {
         let (now, window) = (now.as_millis(), window.get());
         let max = usize::try_from(max).unwrap_or(usize::MAX);
         if max == 0 {
@@ -37,13 +48,20 @@ impl Limiter {
         }
         self.sweep(now);
         let log = self.taken_by_user.entry(user.clone()).or_default();
-        let expired = log.taken_ms.partition_point(|at| at.saturating_add(window) <= now);
-        log.taken_ms.drain(..expired);
-        let blocking = log.taken_ms.len().checked_sub(max);
-        if let Some(oldest) = blocking.and_then(|index| log.taken_ms.get(index)) {
+        let expired = log.taken.partition_point(|(at, _)| at.saturating_add(window) <= now);
+        for name in log.taken.drain(..expired).filter_map(|(_, name)| name) {
+            log.known.remove(&name);
+        }
+        let name = bid.map(|(room, bid_id)| (room.clone(), bid_id.clone()));
+        if name.as_ref().is_some_and(|name| log.known.contains(name)) {
+            return Take::Known;
+        }
+        let blocking = log.taken.len().checked_sub(max);
+        if let Some((oldest, _)) = blocking.and_then(|index| log.taken.get(index)) {
             return refused(oldest.saturating_add(window).saturating_sub(now));
         }
-        log.taken_ms.push_back(now);
+        log.known.extend(name.clone());
+        log.taken.push_back((now, name));
         log.expires_ms = now.saturating_add(window);
         Take::Taken
     }
@@ -70,7 +88,7 @@ mod tests {
         for n in 0..10 * SWEEP_USERS_MIN {
             let user: UserId = format!("user-{n}").parse().unwrap();
             let now = Timestamp::new(u64::try_from(n).unwrap());
-            assert_eq!(limiter.take(&user, 1, Millis::new(100), now), Take::Taken);
+            assert_eq!(limiter.take(&user, None, 1, Millis::new(100), now), Take::Taken);
         }
         assert!(limiter.taken_by_user.len() <= 2 * SWEEP_USERS_MIN);
     }
