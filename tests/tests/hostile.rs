@@ -1,12 +1,12 @@
 //! What a client must not send, and what comes of it.
 
-use gavel_tests::{Client, Options, Protocol, World, http, raw::RawSocket, world::rules};
+use gavel_tests::{Client, Options, Protocol, World, http, raw::RawSocket, token, world::rules};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{self, Message};
 
 #[tokio::test]
 async fn bad_messages_are_answered_by_name_and_cost_nothing() {
@@ -173,6 +173,21 @@ async fn half_a_request_head_is_cut() {
     assert!(started.elapsed().as_millis() >= 250, "it had its time");
     // Others are served meanwhile and after.
     Client::connect(world.first(), Protocol::V1).await.close().await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_without_a_dialect_is_refused_with_a_word_on_why() {
+    let world = World::start().await;
+    let bearer = format!("bearer.{}", token::bidder("ada"));
+    for offered in [&[bearer.as_str()][..], &["chat"], &["bearer.nonsense", "gavel.v2.json"]] {
+        let opened = Client::try_offering(world.first(), offered).await;
+        let Err(tungstenite::Error::Http(refused)) = opened else { panic!("{offered:?}: let in") };
+        assert_eq!(refused.status(), 400, "{offered:?}");
+        let body = String::from_utf8(refused.into_body().unwrap_or_default()).unwrap();
+        assert!(body.contains("must offer gavel.v1.json"), "{body}");
+    }
+    assert!(Client::try_offering(world.first(), &["chat", "gavel.v1.json", &bearer]).await.is_ok());
     world.stop().await;
 }
 

@@ -78,6 +78,10 @@ pub enum HandshakeError {
     /// `Sec-WebSocket-Protocol` is not a list of at most 16 distinct tokens.
     #[error("Sec-WebSocket-Protocol is malformed")]
     Protocol,
+    /// Subprotocols are offered and none of them is spoken here. RFC 6455 lets a server choose
+    /// none; browsers then fail the socket without a word on why.
+    #[error("Sec-WebSocket-Protocol must offer gavel.v1.json, or be absent for the seed's dialect")]
+    NoDialect,
 }
 
 // === impl Upgrade ===
@@ -110,7 +114,7 @@ impl HandshakeError {
         match self {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Upgrade | Self::Version => StatusCode::UPGRADE_REQUIRED,
-            Self::HttpVersion | Self::Connection | Self::Key | Self::Protocol => {
+            Self::HttpVersion | Self::Connection | Self::Key | Self::Protocol | Self::NoDialect => {
                 StatusCode::BAD_REQUEST
             }
         }
@@ -158,8 +162,11 @@ pub fn accept_key(key: &str) -> String {
 }
 
 /// Picks the dialect and the tokens out of the offered subprotocols; all others are ignored.
-#[must_use]
-pub fn select_protocol<S: AsRef<str>>(offered: &[S]) -> Selection<'_> {
+///
+/// # Errors
+///
+/// [`HandshakeError::NoDialect`] if there are some and none is a dialect.
+pub fn select_protocol<S: AsRef<str>>(offered: &[S]) -> Result<Selection<'_>, HandshakeError> {
     let mut selection = Selection::default();
     for protocol in offered {
         let protocol = protocol.as_ref();
@@ -171,7 +178,10 @@ pub fn select_protocol<S: AsRef<str>>(offered: &[S]) -> Selection<'_> {
             selection.protocol = Some(PROTOCOL_JSON);
         }
     }
-    selection
+    if selection.protocol.is_none() && !offered.is_empty() {
+        return Err(HandshakeError::NoDialect);
+    }
+    Ok(selection)
 }
 
 fn protocols(headers: &HeaderMap) -> Result<Vec<String>, HandshakeError> {

@@ -6,7 +6,7 @@ use crate::{
     auth::{GuestToken, Identity, TokenRefused},
     close::CloseCode,
     codec::{
-        handshake::{self, Selection, Upgrade},
+        handshake::{self, HandshakeError, Selection, Upgrade},
         json::Dialect,
     },
     metrics::Opened,
@@ -68,12 +68,12 @@ pub(super) async fn upgrade(
     let checked = handshake::check(request.headers(), request.method(), request.version());
     let Upgrade { key, protocols, .. } = match checked {
         Ok(upgrade) => upgrade,
-        Err(error) => {
-            shell.metrics.sockets_opened.inc(Opened::BadHandshake);
-            return (error.status(), error.to_string()).into_response();
-        }
+        Err(error) => return refuse(&shell, error),
     };
-    let selection = handshake::select_protocol(&protocols);
+    let selection = match handshake::select_protocol(&protocols) {
+        Ok(selection) => selection,
+        Err(error) => return refuse(&shell, error),
+    };
     let visitor = match visitor(&shell, selection) {
         Ok(visitor) => visitor,
         Err(error) => {
@@ -96,6 +96,11 @@ pub(super) async fn upgrade(
         }
     }));
     switching_protocols(&key, protocol)
+}
+
+fn refuse(shell: &Shell, error: HandshakeError) -> Response {
+    shell.metrics.sockets_opened.inc(Opened::BadHandshake);
+    (error.status(), error.to_string()).into_response()
 }
 
 /// Who opens a socket; a guest with the token of an earlier one is the same guest.

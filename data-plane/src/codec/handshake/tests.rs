@@ -111,17 +111,26 @@ fn protocols_are_distinct_tokens() {
 fn a_token_is_found_and_never_chosen() {
     let offered =
         ["chat", "bearer.secret", "gavel.v1.json", "bearer.other", "guest.one", "guest.two", "v9"];
-    let selection = select_protocol(&offered);
+    let selection = select_protocol(&offered).unwrap();
     assert_eq!(selection.protocol, Some(PROTOCOL_JSON));
     assert_eq!(selection.bearer, Some("secret"));
     assert_eq!(selection.guest, Some("one"));
-    assert_eq!(select_protocol(&["bearer.gavel.v1.json"]).protocol, None);
-    assert_eq!(select_protocol::<&str>(&[]), Selection::default());
+    assert_eq!(select_protocol::<&str>(&[]), Ok(Selection::default()));
+}
+
+#[test]
+fn a_browser_that_offers_no_dialect_is_told_so() {
+    for offered in ["bearer.secret", "guest.secret", "bearer.gavel.v1.json", "gavel.v9.json"] {
+        let refused = select_protocol(&[offered]).err();
+        assert_eq!(refused, Some(HandshakeError::NoDialect), "{offered}");
+    }
+    assert_eq!(HandshakeError::NoDialect.status(), StatusCode::BAD_REQUEST);
+    assert!(HandshakeError::NoDialect.to_string().contains(PROTOCOL_JSON));
 }
 
 #[test]
 fn debug_output_keeps_the_token_secret() {
-    let protocols = ["bearer.secret", "guest.secret"].map(str::to_owned).to_vec();
+    let protocols = ["gavel.v1.json", "bearer.secret", "guest.secret"].map(str::to_owned).to_vec();
     let upgrade = Upgrade { key: "key".to_owned(), protocols };
     let shown = format!("{upgrade:?} {:?}", select_protocol(&upgrade.protocols));
     assert!(!shown.contains("secret"), "{shown}");
