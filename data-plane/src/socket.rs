@@ -86,6 +86,15 @@ impl Socket {
         }
     }
 
+    /// Sends a framed message unless `over` is set. Whatever is sent by others
+    /// after they set it comes behind all that this lets through.
+    pub(crate) fn send_unless(&self, frame: &Bytes, over: &AtomicBool) {
+        let mut out = self.out.lock();
+        if out.end == End::Open && !over.load(Ordering::Relaxed) {
+            self.push(&mut out, frame);
+        }
+    }
+
     /// Sends text.
     pub(crate) fn send_text(&self, json: &str) {
         self.send(&frame::text(json.as_bytes()));

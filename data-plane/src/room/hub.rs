@@ -19,7 +19,13 @@ use gavel_rules::{
     time::Timestamp,
 };
 use segment::Segment;
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 mod segment;
 #[cfg(test)]
@@ -39,16 +45,20 @@ pub(super) struct Hub {
     node: NodeId,
     view: Option<View>,
     generation: Generation,
-    seats: HashMap<SessionId, Seat>,
+    seats: HashMap<SessionId, Arc<Seat>>,
     sessions_by_user: HashMap<UserId, Vec<SessionId>>,
     lanes: HashMap<Class, Lane>,
 }
 
+/// A member's place, from a join to the next leave.
 #[derive(Debug)]
 struct Seat {
     member: Arc<Member>,
     user: UserId,
     class: Class,
+    /// It is left: what was queued for it must not follow what the member is
+    /// sent elsewhere.
+    left: AtomicBool,
 }
 
 /// The members of one class and what waits for them.
@@ -103,9 +113,17 @@ impl Hub {
 
     /// Takes a member out; unknown ones are no error.
     pub(super) fn leave(&mut self, session: &SessionId) {
-        let Some(seat) = self.seats.remove(session) else { return };
+        self.unseat(session);
+    }
+
+    /// Takes a member out; true if updates were on their way to it, which it
+    /// may no longer get.
+    fn unseat(&mut self, session: &SessionId) -> bool {
+        let Some(seat) = self.seats.remove(session) else { return false };
+        seat.left.store(true, Ordering::Relaxed);
+        let mut owed = false;
         if let Some(lane) = self.lanes.get_mut(&seat.class) {
-            lane.remove(&seat.member);
+            owed = lane.remove(&seat);
             if lane.segments.is_empty() {
                 self.lanes.remove(&seat.class);
             }
@@ -116,6 +134,7 @@ impl Hub {
                 self.sessions_by_user.remove(&seat.user);
             }
         }
+        owed
     }
 
     /// Replaces the state, as after an owner change, and tells all members.
@@ -185,7 +204,10 @@ impl Hub {
             .map(|seat| (Arc::clone(&seat.member), seat.user.clone()))
             .collect();
         for (member, user) in moved {
-            self.leave(&member.session);
+            if self.unseat(&member.session) {
+                // The state stands for all that was on its way.
+                self.send_state(&member, now);
+            }
             self.seat(&member, user, settings, now);
         }
         self.flush_due(now);
@@ -194,6 +216,7 @@ impl Hub {
     /// Tells all members that something went wrong, and forgets them.
     pub(super) fn dismiss(&mut self, error: &ClientError) {
         for seat in self.seats.values() {
+            seat.left.store(true, Ordering::Relaxed);
             seat.member.refuse(&self.room, error);
         }
         self.seats.clear();
@@ -209,10 +232,11 @@ impl Hub {
             // The new member's state holds what waits here: it must not come twice.
             lane.flush(|| json::state(class.dialect, &self.room, view, standing));
         }
-        lane.add(member);
         self.sessions_by_user.entry(user.clone()).or_default().push(member.session.clone());
-        let seat = Seat { member: Arc::clone(member), user, class };
-        self.seats.insert(member.session.clone(), seat);
+        let (member, left) = (Arc::clone(member), AtomicBool::new(false));
+        let seat = Arc::new(Seat { member, user, class, left });
+        lane.add(&seat);
+        self.seats.insert(seat.member.session.clone(), seat);
     }
 
     fn class_of(&self, member: &Member, user: &UserId, settings: &Settings) -> Class {
@@ -243,20 +267,23 @@ impl Hub {
 // === impl Lane ===
 
 impl Lane {
-    fn add(&mut self, member: &Arc<Member>) {
+    fn add(&mut self, seat: &Arc<Seat>) {
         match self.segments.iter_mut().find(|segment| segment.has_room()) {
-            Some(segment) => segment.add(member),
+            Some(segment) => segment.add(seat),
             None => {
                 let mut segment = Segment::default();
-                segment.add(member);
+                segment.add(seat);
                 self.segments.push(segment);
             }
         }
     }
 
-    fn remove(&mut self, member: &Arc<Member>) {
-        self.segments.iter_mut().any(|segment| segment.remove(member));
+    /// Takes a seat out; true if frames were on their way to it.
+    fn remove(&mut self, seat: &Arc<Seat>) -> bool {
+        let mut segments = self.segments.iter_mut();
+        let owed = segments.find_map(|segment| segment.remove(seat).then(|| segment.is_busy()));
         self.segments.retain(|segment| !segment.is_empty());
+        owed.unwrap_or(false)
     }
 
     fn send(&self, text: &str, resync: impl Fn() -> String) {

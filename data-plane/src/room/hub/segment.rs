@@ -4,9 +4,10 @@
 //! was writing, merges it, and writes it to each member at once. There is no
 //! delay when idle and there are fewer writes under load. The members are a
 //! copy-on-write list, and each queued frame keeps the list as it was, so that
-//! a member gets exactly what was sent while it was there.
+//! a member gets nothing that was sent before it came. What is still queued when
+//! it leaves is dropped: it may be told newer things by another way.
 
-use super::super::Member;
+use super::Seat;
 use bytes::{Bytes, BytesMut};
 use gavel_runtime::tasks;
 use parking_lot::Mutex;
@@ -23,15 +24,15 @@ const WRITES_PER_TURN: usize = 128;
 /// Some members of a lane.
 #[derive(Debug, Default)]
 pub(super) struct Segment {
-    members: Members,
+    seats: Seats,
     queue: Arc<Mutex<Queue>>,
 }
 
-type Members = Arc<Vec<Arc<Member>>>;
+type Seats = Arc<Vec<Arc<Seat>>>;
 
 #[derive(Debug, Default)]
 struct Queue {
-    frames: Vec<(Members, Bytes)>,
+    frames: Vec<(Seats, Bytes)>,
     /// A task is emptying the queue.
     flushing: bool,
 }
@@ -40,22 +41,27 @@ struct Queue {
 
 impl Segment {
     pub(super) fn has_room(&self) -> bool {
-        self.members.len() < MEMBERS_MAX
+        self.seats.len() < MEMBERS_MAX
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.members.is_empty()
+        self.seats.is_empty()
     }
 
-    pub(super) fn add(&mut self, member: &Arc<Member>) {
-        Arc::make_mut(&mut self.members).push(Arc::clone(member));
+    /// Whether frames are on their way to members.
+    pub(super) fn is_busy(&self) -> bool {
+        self.queue.lock().flushing
+    }
+
+    pub(super) fn add(&mut self, seat: &Arc<Seat>) {
+        Arc::make_mut(&mut self.seats).push(Arc::clone(seat));
     }
 
     /// Takes a member out; false if it is not here.
-    pub(super) fn remove(&mut self, member: &Arc<Member>) -> bool {
-        let position = self.members.iter().position(|other| Arc::ptr_eq(other, member));
+    pub(super) fn remove(&mut self, seat: &Arc<Seat>) -> bool {
+        let position = self.seats.iter().position(|other| Arc::ptr_eq(other, seat));
         if let Some(position) = position {
-            Arc::make_mut(&mut self.members).swap_remove(position);
+            Arc::make_mut(&mut self.seats).swap_remove(position);
         }
         position.is_some()
     }
@@ -66,9 +72,9 @@ impl Segment {
         let mut queue = self.queue.lock();
         if queue.frames.len() >= FRAMES_MAX {
             queue.frames.clear();
-            queue.frames.push((Arc::clone(&self.members), resync()));
+            queue.frames.push((Arc::clone(&self.seats), resync()));
         } else {
-            queue.frames.push((Arc::clone(&self.members), frame.clone()));
+            queue.frames.push((Arc::clone(&self.seats), frame.clone()));
         }
         if !queue.flushing {
             queue.flushing = true;
@@ -87,13 +93,13 @@ async fn flush(queue: Arc<Mutex<Queue>>) {
         if frames.is_empty() {
             return;
         }
-        let same = |a: &(Members, Bytes), b: &(Members, Bytes)| Arc::ptr_eq(&a.0, &b.0);
+        let same = |a: &(Seats, Bytes), b: &(Seats, Bytes)| Arc::ptr_eq(&a.0, &b.0);
         for run in frames.chunk_by(same) {
-            let Some((members, _)) = run.first() else { continue };
+            let Some((seats, _)) = run.first() else { continue };
             let frame = merge(run);
-            for turn in members.chunks(WRITES_PER_TURN) {
-                for member in turn {
-                    member.socket.send(&frame);
+            for turn in seats.chunks(WRITES_PER_TURN) {
+                for seat in turn {
+                    seat.member.socket.send_unless(&frame, &seat.left);
                 }
                 tokio::task::yield_now().await;
             }
@@ -101,7 +107,7 @@ async fn flush(queue: Arc<Mutex<Queue>>) {
     }
 }
 
-fn merge(run: &[(Members, Bytes)]) -> Bytes {
+fn merge(run: &[(Seats, Bytes)]) -> Bytes {
     if let [(_, frame)] = run {
         return frame.clone();
     }

@@ -176,6 +176,72 @@ async fn flags_move_members_without_losing_what_they_are_owed() {
     assert_eq!(seqs, [Some(1), Some(2), Some(3)]);
 }
 
+/// The seqs of all that comes up to this one.
+async fn seqs_up_to(far: &mut Far, last: u64) -> Vec<u64> {
+    let mut seqs = Vec::new();
+    while seqs.last() != Some(&last) {
+        seqs.push(far.next().await["seq"].as_u64().expect("a seq"));
+    }
+    seqs
+}
+
+#[tokio::test]
+async fn who_joins_again_is_sent_nothing_older_than_the_state() {
+    for leaves_first in [false, true] {
+        let (one, mut far) = member("s1").await;
+        let (mut hub, settings) = (hub(), settings(CHANGED_FIELDS));
+        hub.join(&one, "u1".parse().expect("id"), &settings, NOW);
+        // Nothing of this is written before the test waits.
+        for seq in 2..6 {
+            hub.publish(view(seq, seq * 1_000, Some("u2")), &settings, NOW);
+        }
+        if leaves_first {
+            hub.leave(&one.session);
+        }
+        hub.join(&one, "u1".parse().expect("id"), &settings, NOW);
+        hub.publish(view(6, 6_000, Some("u2")), &settings, NOW);
+        assert_eq!(seqs_up_to(&mut far, 6).await, [1, 5, 6], "leaves first: {leaves_first}");
+    }
+}
+
+#[tokio::test]
+async fn who_is_moved_by_a_flag_is_not_overtaken_by_its_new_class() {
+    let settings_of = |switched: &str| {
+        settings(&format!(
+            r#"{{"flags":{{"batching":{{"state":"ENABLED","variants":{{"on":true,"off":false}},
+                "defaultVariant":"off"}},"changed-fields":{{"state":"ENABLED",
+                "variants":{{"on":true,"off":false}},"defaultVariant":"off","targeting":
+                {{"if":[{{"==":[{{"var":"userId"}},"{switched}"]}},"on","off"]}}}}}}}}"#
+        ))
+    };
+    let (mut hub, before, after) = (hub(), settings_of("nobody"), settings_of("last"));
+    let mut others = Vec::new();
+    // Enough that the writer takes a breath before it comes to the last.
+    for n in 0..150 {
+        let (one, far) = member(&format!("s{n}")).await;
+        hub.join(&one, "u1".parse().expect("id"), &before, NOW);
+        others.push((one, far));
+    }
+    let (last, mut far) = member("last").await;
+    hub.join(&last, "last".parse().expect("id"), &before, NOW);
+    for seq in 2..4 {
+        hub.publish(view(seq, seq * 1_000, Some("u2")), &before, NOW);
+    }
+    hub.reclass(&after, NOW);
+    hub.publish(view(4, 4_000, Some("u2")), &after, NOW);
+    assert_eq!(seqs_up_to(&mut far, 4).await, [1, 3, 4]);
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    // With nothing on its way to it, a member that moves needs no state.
+    hub.reclass(&before, NOW);
+    hub.publish(view(5, 5_000, Some("u2")), &before, NOW);
+    assert_eq!(far.next().await["type"], "auctionUpdate");
+    for (_, far) in &mut others {
+        assert_eq!(seqs_up_to(far, 5).await, [1, 2, 3, 4, 5]);
+    }
+}
+
 #[tokio::test]
 async fn only_who_was_outbid_is_told_and_a_close_is_its_own_message() {
     let (one, mut far_one) = member("s1").await;
