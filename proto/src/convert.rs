@@ -17,7 +17,7 @@ mod view;
 pub use fleet::{AssignedRoom, HeldRoom};
 pub use relay::{RelayedAnswer, RelayedBid, RoomSnapshot, RoomUpdate};
 
-use gavel_rules::amount::Amount;
+use gavel_rules::{amount::Amount, auction::RulesError};
 use std::fmt::Display;
 
 /// A message that does not say what it must.
@@ -42,6 +42,12 @@ impl ConvertError {
     #[must_use]
     pub fn within(self, outer: &str) -> Self {
         Self { field: format!("{outer}.{}", self.field), message: self.message }
+    }
+}
+
+impl From<RulesError> for ConvertError {
+    fn from(error: RulesError) -> Self {
+        Self::new(error.field, error.message)
     }
 }
 

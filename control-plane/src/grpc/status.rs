@@ -52,8 +52,7 @@ impl CallError {
 /// The rules of an auction are the only message that is converted here.
 impl From<ConvertError> for CallError {
     fn from(error: ConvertError) -> Self {
-        let whole = error.field == "rules";
-        let ConvertError { field, message } = if whole { error } else { error.within("rules") };
+        let ConvertError { field, message } = error.within("rules");
         Self::Invalid { field, message }
     }
 }

@@ -159,7 +159,18 @@ async fn bad_rooms_are_refused_by_the_name_of_the_field() {
             "rules.opening_price",
             "",
         ),
-        ("a", AuctionRulesWire { closes_at: 0, ..rules("x") }, "rules", "rules: closes_at: "),
+        (
+            "a",
+            AuctionRulesWire { closes_at: 0, ..rules("x") },
+            "rules.closes_at",
+            "rules.closes_at: must come after",
+        ),
+        (
+            "a",
+            AuctionRulesWire { increments: Vec::new(), ..rules("x") },
+            "rules.increments",
+            "rules.increments: must ",
+        ),
     ] {
         let refused = create(&control, id, wrong).await.unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument);

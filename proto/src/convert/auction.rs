@@ -21,8 +21,7 @@ impl TryFrom<wire::AuctionRules> for AuctionRules {
             title: from.title,
             currency: from.currency,
             opening_price: amount("opening_price", from.opening_price)?,
-            increments: IncrementTable::new(bands)
-                .map_err(|error| ConvertError::new("increments", error))?,
+            increments: IncrementTable::new(bands)?,
             reserve: from.reserve.map(|minor| amount("reserve", minor)).transpose()?,
             opens_at: Timestamp::new(from.opens_at),
             closes_at: Timestamp::new(from.closes_at),
@@ -35,7 +34,7 @@ impl TryFrom<wire::AuctionRules> for AuctionRules {
             seller: from.seller.map(|id| parse("seller", &id)).transpose()?,
             reopen_after: from.reopen_after_ms.map(Millis::new),
         };
-        rules.check().map_err(|error| ConvertError::new("rules", error))?;
+        rules.check()?;
         Ok(rules)
     }
 }

@@ -272,6 +272,37 @@ fn a_nested_fault_names_its_path() {
 }
 
 #[test]
+fn a_rule_that_cannot_be_is_named() {
+    let band = |from, step| common::IncrementBand { from, step };
+    let good = common::AuctionRules {
+        title: "A lamp".into(),
+        currency: "EUR".into(),
+        opening_price: 100,
+        increments: vec![band(0, 10)],
+        closes_at: 1,
+        ..Default::default()
+    };
+    assert!(AuctionRules::try_from(good.clone()).is_ok());
+    let extension =
+        common::Extension { mode: common::ExtensionMode::Add.into(), ..Default::default() };
+    let wrong = [
+        (common::AuctionRules { closes_at: 0, ..good.clone() }, "closes_at"),
+        (common::AuctionRules { title: String::new(), ..good.clone() }, "title"),
+        (common::AuctionRules { increments: vec![band(5, 10)], ..good.clone() }, "increments"),
+        (common::AuctionRules { extension: Some(extension), ..good }, "extension.by"),
+    ];
+    for (rules, field) in wrong {
+        let error = AuctionRules::try_from(rules.clone()).unwrap_err();
+        assert_eq!(error.field, field);
+        // Once, and not again within what is wrong.
+        assert!(!error.message.contains(field), "{error}");
+        let assignment =
+            fleet::Assignment { room_id: "r".into(), rules: Some(rules), ..Default::default() };
+        assert_eq!(AssignedRoom::try_from(assignment).unwrap_err().field, format!("rules.{field}"));
+    }
+}
+
+#[test]
 fn unknown_enum_values_are_refused() {
     let view = common::View { state: 99, ..Default::default() };
     assert_eq!(View::try_from(view).unwrap_err().to_string(), "state: 99 is not a known value");

@@ -84,8 +84,8 @@ impl CreateArgs {
         let usage =
             |flag: &str, error: &dyn std::fmt::Display| Failure::Usage(format!("{flag}: {error}"));
         let at = |delay: Millis| Timestamp::new(now_ms.saturating_add(delay.get()));
-        let increments =
-            IncrementTable::new(self.increment).map_err(|error| usage("--increment", &error))?;
+        let increments = IncrementTable::new(self.increment)
+            .map_err(|error| usage("--increment", &error.message))?;
         let rules = AuctionRules {
             title: self.title.unwrap_or_else(|| format!("Room {}", self.id)),
             currency: self.currency,
