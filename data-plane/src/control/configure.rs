@@ -8,15 +8,25 @@ use gavel_proto::config::v1::{
 };
 use gavel_rules::order::Version;
 use gavel_runtime::{backoff::Backoff, grpc};
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+
+#[cfg(test)]
+mod tests;
+
+/// What was refused last of each name, until one of that name is good. It
+/// outlives the stream: the next one begins with it, so that nothing of it is
+/// sent again.
+#[derive(Debug, Default)]
+struct Refused(BTreeMap<&'static str, wire::Refusal>);
 
 /// Keeps the node's settings the newest.
 pub(super) async fn run(shell: Arc<Shell>) {
     let mut backoff = Backoff::standard();
+    let mut refused = Refused::default();
     loop {
-        let stream = stream(&shell, &mut backoff);
+        let stream = stream(&shell, &mut backoff, &mut refused);
         if let Some(Err(error)) = shell.stop.run_until_cancelled(stream).await {
             tracing::debug!(%error, "no configuration stream");
         }
@@ -27,17 +37,50 @@ pub(super) async fn run(shell: Arc<Shell>) {
     }
 }
 
-async fn stream(shell: &Arc<Shell>, backoff: &mut Backoff) -> anyhow::Result<()> {
+async fn stream(
+    shell: &Arc<Shell>,
+    backoff: &mut Backoff,
+    refused: &mut Refused,
+) -> anyhow::Result<()> {
     let mut client = ConfigServiceClient::new(grpc::channel(&shell.config.control.endpoint)?);
     let (sender, receiver) = mpsc::channel(16);
-    sender.try_send(answer(shell, 0, Vec::new()))?;
+    sender.try_send(answer(shell, 0, refused.0.values().cloned().collect()))?;
     let mut stream = client.stream_config(ReceiverStream::new(receiver)).await?.into_inner();
     while let Some(push) = stream.message().await? {
         backoff.reset();
-        let refused = push.resources.into_iter().filter_map(|one| put(shell, one)).collect();
-        sender.send(answer(shell, push.nonce, refused)).await?;
+        let resources = push.resources.into_iter();
+        let newly = resources.filter_map(|one| refused.put(shell, one)).collect();
+        sender.send(answer(shell, push.nonce, newly)).await?;
     }
     Ok(())
+}
+
+// === impl Refused ===
+
+impl Refused {
+    /// Puts a document in force; returns why not.
+    fn put(&mut self, shell: &Shell, resource: wire::Resource) -> Option<wire::Refusal> {
+        let version = Version::new(resource.version);
+        let (name, outcome) = match resource.kind? {
+            Kind::Limits(limits) => {
+                let limits = Limits::try_from(limits).map_err(|error| error.to_string());
+                ("limits", limits.map(|limits| shell.live.set_limits(limits, version)))
+            }
+            Kind::Flags(document) => {
+                let flags = Flags::parse(&document).map_err(|error| error.to_string());
+                ("flags", flags.map(|flags| shell.live.set_flags(flags, version)))
+            }
+        };
+        let Err(error) = outcome else {
+            self.0.remove(name);
+            return None;
+        };
+        shell.metrics.config_refused.inc();
+        tracing::warn!(name, version = resource.version, error, "a document is refused");
+        let refusal = wire::Refusal { name: name.to_owned(), version: resource.version, error };
+        self.0.insert(name, refusal.clone());
+        Some(refusal)
+    }
 }
 
 /// What is in force now, and what was refused.
@@ -51,23 +94,4 @@ fn answer(shell: &Shell, nonce: u64, refused: Vec<wire::Refusal>) -> wire::Strea
         held: vec![held("limits", settings.limits_version), held("flags", settings.flags_version)],
         refused,
     }
-}
-
-/// Puts a document in force; returns why not.
-fn put(shell: &Shell, resource: wire::Resource) -> Option<wire::Refusal> {
-    let version = Version::new(resource.version);
-    let (name, outcome) = match resource.kind? {
-        Kind::Limits(limits) => {
-            let limits = Limits::try_from(limits).map_err(|error| error.to_string());
-            ("limits", limits.map(|limits| shell.live.set_limits(limits, version)))
-        }
-        Kind::Flags(document) => {
-            let flags = Flags::parse(&document).map_err(|error| error.to_string());
-            ("flags", flags.map(|flags| shell.live.set_flags(flags, version)))
-        }
-    };
-    let error = outcome.err()?;
-    shell.metrics.config_refused.inc();
-    tracing::warn!(name, version = resource.version, error, "a document is refused");
-    Some(wire::Refusal { name: name.to_owned(), version: resource.version, error })
 }
