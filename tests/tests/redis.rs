@@ -3,9 +3,7 @@
 
 use gavel_proto::admin::v1::ListRoomsRequest;
 use gavel_runtime::clock;
-use gavel_tests::{
-    Client, Options, Protocol, World, redis::RedisServer, token, until, world::rules,
-};
+use gavel_tests::{Client, Options, Protocol, RedisServer, World, token, until, world::rules};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -15,7 +13,7 @@ async fn world_on(redis: &RedisServer) -> World {
 
 #[tokio::test]
 async fn bids_travel_across_two_nodes() {
-    let redis = RedisServer::start().await;
+    let redis = RedisServer::durable().await;
     let world = world_on(&redis).await;
     let room = world.room("chair", rules()).await;
     let token = token::bidder("ada");
@@ -43,7 +41,7 @@ async fn bids_travel_across_two_nodes() {
 
 #[tokio::test]
 async fn without_redis_nothing_is_accepted_and_nothing_is_lost() {
-    let mut redis = RedisServer::start().await;
+    let mut redis = RedisServer::durable().await;
     let world = world_on(&redis).await;
     let room = world.room("chair", rules()).await;
     let mut clients = [
@@ -98,7 +96,7 @@ async fn without_redis_nothing_is_accepted_and_nothing_is_lost() {
 
 #[tokio::test]
 async fn bids_flow_while_the_control_plane_is_away() {
-    let redis = RedisServer::start().await;
+    let redis = RedisServer::durable().await;
     let mut world = world_on(&redis).await;
     let mut rooms = Vec::new();
     for id in ["a", "b", "c"] {
@@ -150,7 +148,7 @@ async fn bids_flow_while_the_control_plane_is_away() {
 
 #[tokio::test]
 async fn a_restart_of_everything_keeps_the_rooms() {
-    let redis = RedisServer::start().await;
+    let redis = RedisServer::durable().await;
     let world = world_on(&redis).await;
     let room = world.room("chair", rules()).await;
     let token = token::bidder("ada");

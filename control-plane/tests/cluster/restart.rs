@@ -1,10 +1,11 @@
 //! What outlives a control plane on Redis, and what happens without Redis.
 
-use crate::world::{Node, Server, channel, create, list, rules, start_with, until};
+use crate::world::{Node, channel, create, list, rules, start_with, store, until};
 use gavel_proto::admin::v1::{
     GetLimitsRequest, UpdateLimitsRequest, limit_service_client::LimitServiceClient,
 };
 use gavel_rules::order::Epoch;
+use gavel_testkit::RedisServer;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
@@ -12,8 +13,8 @@ const LEASE_MS: u64 = 1_000;
 
 #[tokio::test]
 async fn rooms_owners_and_documents_outlive_a_restart() {
-    let redis = Server::start().await;
-    let control = start_with(LEASE_MS, redis.store()).await;
+    let redis = RedisServer::start().await;
+    let control = start_with(LEASE_MS, store(&redis)).await;
     let mut n1 = Node::register(&control, "n1", 1, &[]).await;
     let first = rules("kept");
     create(&control, "a", first.clone()).await.unwrap();
@@ -26,7 +27,7 @@ async fn rooms_owners_and_documents_outlive_a_restart() {
     limits.update_limits(update).await.unwrap();
     control.stop().await;
     drop(n1);
-    let (store, lost, n9) = (redis.store(), "lost".parse().unwrap(), "n9".parse().unwrap());
+    let (store, lost, n9) = (store(&redis), "lost".parse().unwrap(), "n9".parse().unwrap());
     store.create_room(&lost, &rules("lost").try_into().unwrap()).await.unwrap();
     store.assign(&lost, Epoch::new(0), Some(&n9), Epoch::new(3)).await.unwrap();
 
@@ -59,13 +60,13 @@ async fn rooms_owners_and_documents_outlive_a_restart() {
 
 #[tokio::test]
 async fn an_owner_that_does_not_come_back_loses_its_rooms_after_one_lease() {
-    let redis = Server::start().await;
-    let control = start_with(LEASE_MS, redis.store()).await;
+    let redis = RedisServer::start().await;
+    let control = start_with(LEASE_MS, store(&redis)).await;
     let n1 = Node::register(&control, "n1", 1, &[]).await;
     create(&control, "a", rules("a")).await.unwrap();
     control.stop().await;
     drop(n1);
-    let control = start_with(LEASE_MS, redis.store()).await;
+    let control = start_with(LEASE_MS, store(&redis)).await;
     let mut n2 = Node::register(&control, "n2", 1, &[]).await;
     n2.interest(&["a"], &[]).await;
     n2.listen("the owner as stored", |n2| n2.told("a") == Some(("n1", 1))).await;
@@ -75,8 +76,8 @@ async fn an_owner_that_does_not_come_back_loses_its_rooms_after_one_lease() {
 
 #[tokio::test]
 async fn without_redis_changes_are_unavailable_and_say_when_to_retry() {
-    let mut redis = Server::start().await;
-    let control = start_with(LEASE_MS, redis.store()).await;
+    let mut redis = RedisServer::start().await;
+    let control = start_with(LEASE_MS, store(&redis)).await;
     create(&control, "a", rules("a")).await.unwrap();
     redis.kill();
     let refused = create(&control, "b", rules("b")).await.unwrap_err();

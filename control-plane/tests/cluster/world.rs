@@ -10,10 +10,10 @@ use gavel_proto::{
     },
 };
 use gavel_runtime::{clock, grpc, tasks};
+use gavel_testkit::{PATIENCE, RedisServer};
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
-    process::{Child, Command, Stdio},
     sync::Arc,
     time::Duration,
 };
@@ -21,12 +21,11 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming, transport::Channel};
 
-/// The longest that anything here may take.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 pub(crate) fn loopback(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
+
+pub(crate) use gavel_testkit::until;
 
 /// Settings of a control plane on free ports, whose leases are short.
 pub(crate) fn config(lease_ms: u64) -> Config {
@@ -47,18 +46,6 @@ pub(crate) async fn start_with(lease_ms: u64, store: Arc<dyn ClusterStore>) -> C
 
 pub(crate) fn channel(control: &ControlPlane) -> Channel {
     grpc::channel(&format!("http://{}", control.grpc_addr())).expect("an endpoint")
-}
-
-/// Waits until something is there.
-pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = clock::monotonic() + PATIENCE;
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(clock::monotonic() < deadline, "waited too long for {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 }
 
 pub(crate) fn rules(title: &str) -> common::AuctionRules {
@@ -207,47 +194,7 @@ impl Drop for Node {
     }
 }
 
-/// A redis-server of a test's own, on a free loopback port.
-pub(crate) struct Server {
-    process: Child,
-    pub(crate) url: String,
-    _directory: tempfile::TempDir,
-}
-
-impl Server {
-    pub(crate) async fn start() -> Self {
-        let listener = std::net::TcpListener::bind(loopback(0)).expect("a free port");
-        let port = listener.local_addr().expect("an address").port();
-        drop(listener);
-        let directory = tempfile::tempdir().expect("a directory");
-        let process = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
-            .args(["--save", "", "--appendonly", "no", "--dir"])
-            .arg(directory.path())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server must be on the PATH: apt-get install redis-server");
-        let url = format!("redis://127.0.0.1:{port}");
-        let server = Self { process, url, _directory: directory };
-        let store = server.store();
-        until("redis-server", async || store.ping().await.ok()).await;
-        server
-    }
-
-    pub(crate) fn store(&self) -> Arc<dyn ClusterStore> {
-        gavel_control_plane::store::open(Some(&self.url)).expect("a URL")
-    }
-
-    pub(crate) fn kill(&mut self) {
-        self.process.kill().expect("it runs");
-        self.process.wait().expect("it is ours");
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // The child is still ours to reap, so its id is nobody else's by now.
-        drop(self.process.kill());
-        drop(self.process.wait());
-    }
+/// The store in a redis-server of a test's own.
+pub(crate) fn store(redis: &RedisServer) -> Arc<dyn ClusterStore> {
+    gavel_control_plane::store::open(Some(&redis.url())).expect("a URL")
 }

@@ -1,80 +1,25 @@
 //! The connection against a real Redis that comes and goes.
 
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use gavel_testkit::{RedisServer, until};
 
 use super::*;
 use crate::clock;
 
-/// A server of its own for each test, stopped when dropped. It listens on a
-/// socket in its directory, for which no other process can compete.
-struct Server {
-    directory: tempfile::TempDir,
-    process: Option<Child>,
-}
-
-impl Server {
-    async fn start() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let mut server = Self { directory, process: None };
-        server.run().await;
-        server
-    }
-
-    async fn run(&mut self) {
-        let child = Command::new("redis-server")
-            .args(["--port", "0", "--unixsocket", "redis.sock"])
-            .args(["--save", "", "--appendonly", "no"])
-            .current_dir(self.directory.path())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("these tests need redis-server on the PATH: apt-get install redis-server");
-        self.process = Some(child);
-        until_ready(&self.client()).await;
-    }
-
-    fn kill(&mut self) {
-        let mut child = self.process.take().unwrap();
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
-
-    fn signal(&self, signal: &str) {
-        let id = self.process.as_ref().unwrap().id().to_string();
-        let status = Command::new("kill").args([signal, &id]).status().unwrap();
-        assert!(status.success());
-    }
-
-    fn client(&self) -> Redis {
-        let socket = self.directory.path().join("redis.sock");
-        Redis::connect(&format!("redis+unix://{}", socket.display())).unwrap()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if self.process.is_some() {
-            self.kill();
-        }
-    }
+fn client(server: &RedisServer) -> Redis {
+    Redis::connect(&server.url()).unwrap()
 }
 
 async fn until_ready(redis: &Redis) {
-    for _ in 0..500 {
-        if redis.ping().await.is_ok() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("the server did not answer");
+    until("an answer of the server", async || redis.ping().await.ok()).await;
 }
 
 #[tokio::test]
 async fn commands_pipelines_and_scripts_answer() {
-    let server = Server::start().await;
-    let redis = server.client();
+    let server = RedisServer::start().await;
+    let redis = client(&server);
     redis.cmd::<()>(cmd("SET").arg("k").arg("v")).await.unwrap();
     let got: Option<String> = redis.cmd(cmd("GET").arg("k")).await.unwrap();
     assert_eq!(got.as_deref(), Some("v"));
@@ -90,8 +35,8 @@ async fn commands_pipelines_and_scripts_answer() {
 
 #[tokio::test]
 async fn a_forgotten_script_is_loaded_again() {
-    let server = Server::start().await;
-    let redis = server.client();
+    let server = RedisServer::start().await;
+    let redis = client(&server);
     let script = Script::new("return redis.call('INCR', KEYS[1])");
     for expected in 1..=3_u64 {
         let got: u64 = redis.script(&script).invoke(&["n"], &[""; 0]).await.unwrap();
@@ -102,8 +47,8 @@ async fn a_forgotten_script_is_loaded_again() {
 
 #[tokio::test]
 async fn an_error_of_the_server_is_a_refusal_and_keeps_the_connection() {
-    let server = Server::start().await;
-    let redis = server.client();
+    let server = RedisServer::start().await;
+    let redis = client(&server);
     redis.cmd::<()>(cmd("SET").arg("k").arg("v")).await.unwrap();
     for command in [cmd("INCR").arg("k"), cmd("NONSENSE").arg("k")] {
         let error = redis.cmd::<u64>(command).await.unwrap_err();
@@ -129,24 +74,24 @@ async fn a_bad_address_is_refused_and_an_absent_server_is_unavailable_at_once() 
 
 #[tokio::test]
 async fn a_killed_server_is_found_again() {
-    let mut server = Server::start().await;
-    let redis = server.client();
+    let mut server = RedisServer::start().await;
+    let redis = client(&server);
     redis.ping().await.unwrap();
     server.kill();
     // The first call may find the old connection, the next ones must not.
     drop(redis.ping().await);
     let error = redis.ping().await.unwrap_err();
     assert!(matches!(error, RedisError::Unavailable(_)), "{error:?}");
-    server.run().await;
+    server.restart().await;
     until_ready(&redis).await;
 }
 
 #[tokio::test]
 async fn a_frozen_server_leaves_the_outcome_unknown() {
-    let server = Server::start().await;
-    let redis = server.client();
+    let server = RedisServer::start().await;
+    let redis = client(&server);
     redis.ping().await.unwrap();
-    server.signal("-STOP");
+    server.freeze();
     let start = clock::monotonic();
     let error = redis.cmd::<u64>(cmd("INCR").arg("n")).await.unwrap_err();
     assert!(error.may_have_applied(), "{error:?}");
@@ -163,7 +108,7 @@ async fn a_frozen_server_leaves_the_outcome_unknown() {
     }
     assert!(matches!(last, RedisError::Unavailable(_)), "{last:?}");
 
-    server.signal("-CONT");
+    server.thaw();
     until_ready(&redis).await;
     let applied: u64 = redis.cmd(cmd("GET").arg("n")).await.unwrap();
     assert!(applied >= 1, "what was lost had been done");
@@ -171,8 +116,8 @@ async fn a_frozen_server_leaves_the_outcome_unknown() {
 
 #[tokio::test]
 async fn a_connection_of_its_own_may_block() {
-    let server = Server::start().await;
-    let redis = server.client();
+    let server = RedisServer::start().await;
+    let redis = client(&server);
     let mut blocking = redis.dedicated(Duration::from_secs(5)).await.unwrap();
     let waiter = crate::tasks::spawn("test.waiter", async move {
         let reply: Option<(String, String)> =
@@ -186,8 +131,8 @@ async fn a_connection_of_its_own_may_block() {
 
 #[tokio::test]
 async fn a_subscriber_receives_what_is_published() {
-    let server = Server::start().await;
-    let redis = server.client();
+    let server = RedisServer::start().await;
+    let redis = client(&server);
     let mut subscriber = redis.subscriber().await.unwrap();
     subscriber.subscribe("news").await.unwrap();
     let heard: u64 = redis.cmd(cmd("PUBLISH").arg("news").arg("x")).await.unwrap();

@@ -1,0 +1,156 @@
+//! What the tests of several packages share; nothing that runs depends on it.
+//!
+//! A [`RedisServer`] is a process of its test's own. It listens on a socket in
+//! its own directory, for which no other process can compete.
+
+use std::{
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::UnixStream,
+};
+
+/// How long anything may take before it is said not to happen.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The socket of a server, within its directory.
+const SOCKET: &str = "redis.sock";
+
+/// Polls until `ready` gives something.
+///
+/// # Panics
+/// If it does not within [`PATIENCE`].
+pub async fn until<T>(what: &str, mut ready: impl AsyncFnMut() -> Option<T>) -> T {
+    let polled = tokio::time::timeout(PATIENCE, async {
+        let mut tick = tokio::time::interval(Duration::from_millis(10));
+        loop {
+            tick.tick().await;
+            if let Some(found) = ready().await {
+                return found;
+            }
+        }
+    });
+    polled.await.unwrap_or_else(|_| panic!("{what} did not happen"))
+}
+
+/// A redis-server that ends with its test.
+#[derive(Debug)]
+pub struct RedisServer {
+    process: Option<Child>,
+    keeps: Keeps,
+    directory: TempDir,
+}
+
+/// What it finds again after a [`RedisServer::restart`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keeps {
+    Nothing,
+    Everything,
+}
+
+// === impl RedisServer ===
+
+impl RedisServer {
+    /// Starts one that keeps nothing on disk.
+    ///
+    /// # Panics
+    /// If redis-server is not installed or does not come up.
+    pub async fn start() -> Self {
+        Self::with(Keeps::Nothing).await
+    }
+
+    /// Starts one that keeps an append-only file.
+    ///
+    /// # Panics
+    /// If redis-server is not installed or does not come up.
+    pub async fn durable() -> Self {
+        Self::with(Keeps::Everything).await
+    }
+
+    async fn with(keeps: Keeps) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut server = Self { process: None, keeps, directory };
+        server.restart().await;
+        server
+    }
+
+    /// Starts it again after [`Self::kill`], at the same address.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    pub async fn restart(&mut self) {
+        let process = Command::new("redis-server")
+            .args(["--port", "0", "--unixsocket", SOCKET, "--save", "", "--appendonly"])
+            .arg(if self.keeps == Keeps::Everything { "yes" } else { "no" })
+            .current_dir(self.directory.path())
+            .stdout(Stdio::null())
+            .spawn();
+        self.process = Some(process.expect("apt-get install redis-server"));
+        until("a start of redis-server", async || self.answers().await.then_some(())).await;
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis+unix://{}", self.socket().display())
+    }
+
+    /// Kills it, with no chance to save anything.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn kill(&mut self) {
+        let mut process = self.process.take().expect("it runs");
+        process.kill().expect("it can be killed");
+        process.wait().expect("it can be reaped");
+    }
+
+    /// Stops it in the middle of whatever it does, until [`Self::thaw`].
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.process.as_ref().expect("it runs").id().to_string();
+        let status = Command::new("kill").args([signal, &id]).status().expect("kill is there");
+        assert!(status.success(), "kill {signal} {id}: {status}");
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.directory.path().join(SOCKET)
+    }
+
+    /// Whether it has read its data and takes commands.
+    async fn answers(&self) -> bool {
+        let Ok(mut stream) = UnixStream::connect(self.socket()).await else { return false };
+        let mut answer = [0; 5];
+        stream.write_all(b"PING\r\n").await.is_ok()
+            && stream.read_exact(&mut answer).await.is_ok()
+            && answer == *b"+PONG"
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        if let Some(process) = &mut self.process {
+            // The child is still ours to reap, so its id is nobody else's by now.
+            drop(process.kill());
+            drop(process.wait());
+        }
+    }
+}
