@@ -9,7 +9,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 LOGS := $(TARGET)/test-logs
 STEPS := tools fmt clippy rust build autobahn browser chart proto
 
-.PHONY: help dev test lint bench docs $(STEPS)
+.PHONY: help dev test lint bench docs deny $(STEPS)
 
 help:
 	@echo 'make dev     run a whole cluster here, with ten demo auctions'
@@ -17,6 +17,7 @@ help:
 	@echo 'make docs    write anew what docs/ and helm/README.md take from the code'
 	@echo 'make lint    only the checks that run nothing: fmt clippy proto'
 	@echo 'make bench   measure what docs/performance.md holds; FIGURES="memory fanout ack" chooses'
+	@echo 'make deny    what came in as dependencies: bans, licences, sources; needs cargo-deny'
 	@echo 'Steps of make test, each by itself: $(STEPS)'
 
 dev:
@@ -31,6 +32,10 @@ lint: tools fmt clippy proto
 docs: tools
 	cargo run --locked -p gavel-tests --example docs
 	tests/chart/check.sh --write
+
+# Advisories need their database from the network, and are left to whoever has one.
+deny:
+	cargo deny --offline --config .deny.toml check bans licenses sources
 
 # === The steps of `make test` ===
 
