@@ -22,17 +22,23 @@ use axum::{
     routing::get,
 };
 use gavel_rules::time::Timestamp;
-use gavel_runtime::clock;
+use gavel_runtime::{clock, http};
 use parking_lot::Mutex;
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, AtomicU64},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64},
+    },
+    time::Duration,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 /// The text format of Prometheus.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// How long a request head may take.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What is shown over HTTP.
 #[derive(Debug)]
@@ -69,11 +75,7 @@ impl HttpState {
 
 /// Answers until told to stop, and then what is under way.
 pub(crate) async fn serve(listener: TcpListener, state: Arc<HttpState>, stop: CancellationToken) {
-    let served =
-        axum::serve(listener, router(state)).with_graceful_shutdown(stop.cancelled_owned()).await;
-    if let Err(error) = served {
-        tracing::error!(%error, "http.listen: stopped serving");
-    }
+    http::serve(listener, router(state), HEADER_TIMEOUT, stop).await;
 }
 
 fn router(state: Arc<HttpState>) -> Router {

@@ -142,7 +142,7 @@ impl Node {
         let relay = tokio::net::TcpListener::bind(config.relay.listen)
             .await
             .with_context(|| format!("relay.listen: cannot listen on {}", config.relay.listen))?;
-        let http = http::bind(config.http.listen)
+        let http = gavel_runtime::http::bind(config.http.listen)
             .with_context(|| format!("http.listen: cannot listen on {}", config.http.listen))?;
         let (http_addr, relay_addr) = (http.local_addr()?, relay.local_addr()?);
         name_addresses(&mut config, http_addr, relay_addr);

@@ -116,6 +116,15 @@ async fn probes_tell_whether_the_store_answers() {
 }
 
 #[tokio::test]
+async fn heads_have_the_same_limits_as_on_a_node() {
+    // What follows a path stands in the head as it is.
+    let headers = "X: y\r\n".repeat(70);
+    let [answer] =
+        get_all(state(MemoryStore::new()), [&format!("/livez HTTP/1.1\r\n{headers}Y:")]).await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+}
+
+#[tokio::test]
 async fn prometheus_gets_its_text() {
     let state = state(MemoryStore::new());
     state.rooms.store(3, Ordering::Relaxed);

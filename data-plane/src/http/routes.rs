@@ -1,6 +1,6 @@
 //! What a node answers over plain HTTP.
 
-use super::{Peer, pages, rooms, upgrade};
+use super::{pages, rooms, upgrade};
 use crate::node::Shell;
 use axum::{
     Json, Router,
@@ -9,6 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use gavel_runtime::http::Peer;
 use serde_json::json;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;

@@ -1,6 +1,5 @@
 //! From an HTTP request to a socket at work.
 
-use super::Peer;
 use crate::{
     admission::Place,
     auth::{GuestToken, Identity, TokenRefused},
@@ -21,7 +20,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use gavel_rules::id::SessionId;
-use gavel_runtime::tasks;
+use gavel_runtime::{http::Peer, tasks};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use std::{

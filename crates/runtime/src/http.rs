@@ -1,0 +1,131 @@
+//! Plain HTTP for both planes: our own accept loop in front of axum, with the
+//! limits that `axum::serve` does not have. A head that does not come whole in
+//! time, or is too large, ends its connection; an accept that fails does not
+//! end the loop.
+
+#[cfg(test)]
+mod tests;
+
+use crate::tasks;
+use axum::Router;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    time::Duration,
+};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt as _;
+
+/// Connections that may wait to be accepted.
+const LISTEN_BACKLOG: i32 = 4096;
+/// Headers of one request.
+const HEADERS_MAX: usize = 64;
+/// Bytes of one request head.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Pause after the process ran out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The address a connection came from; every request has it as an extension.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
+/// Listens on an address.
+///
+/// # Errors
+/// If it cannot be bound.
+pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(LISTEN_BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Answers until told to stop, and then what is under way. A request head may
+/// take as long as `header_timeout`. A connection that was upgraded is not
+/// under way any more.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    header_timeout: Duration,
+    stop: CancellationToken,
+) {
+    let open = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let served = connection(
+                    router.clone(),
+                    stream,
+                    Peer(peer.ip()),
+                    header_timeout,
+                    stop.clone(),
+                );
+                drop(tasks::spawn("http.connection", open.track_future(served)));
+            }
+            // A peer that left early is not our trouble; without descriptors
+            // the next accept would fail at once as well.
+            Err(error) if is_of_peer(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    open.close();
+    open.wait().await;
+}
+
+fn is_of_peer(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+    )
+}
+
+async fn connection(
+    router: Router,
+    stream: TcpStream,
+    peer: Peer,
+    header_timeout: Duration,
+    stop: CancellationToken,
+) {
+    // What becomes a WebSocket coalesces its small messages by itself.
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let service = hyper::service::service_fn(move |mut request: hyper::Request<_>| {
+        request.extensions_mut().insert(peer);
+        router.clone().oneshot(request)
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_timeout)
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = served {
+        tracing::debug!(%error, peer = %peer.0, "a connection ended badly");
+    }
+}
