@@ -9,10 +9,11 @@ use gavel_proto::{
         session_request::Kind as Up,
     },
 };
+use gavel_testkit::until;
 use tokio::sync::mpsc;
 
-/// Long enough for a loaded machine to list nodes, short enough for a test.
-const SHORT: Duration = Duration::from_millis(300);
+/// Short enough to find out what is missing.
+const SHORT: Duration = Duration::from_millis(50);
 
 async fn start() -> (ControlPlane, String) {
     let mut config = gavel_control_plane::Config::default();
@@ -40,11 +41,14 @@ fn stream<T: Send + 'static>(
 #[tokio::test]
 async fn a_node_is_ready_when_both_documents_are_in_force() {
     let (control, endpoint) = start().await;
-    let lacks = async || match nodes(&endpoint, &["node-1"], SHORT).await {
-        Ok(()) => "nothing".to_owned(),
-        Err(failure) => failure.to_string(),
+    let until_it_lacks = async |what: &str| {
+        let lack = async || match nodes(&endpoint, &["node-1"], SHORT).await {
+            Ok(()) => panic!("it is ready, but lacks: {what}"),
+            Err(failure) => (failure.to_string() == what).then_some(()),
+        };
+        until(what, lack).await;
     };
-    assert_eq!(lacks().await, "node-1 has not registered with the control plane");
+    until_it_lacks("node-1 has not registered with the control plane").await;
 
     let register = Register {
         node_id: "node-1".to_owned(),
@@ -58,7 +62,7 @@ async fn a_node_is_ready_when_both_documents_are_in_force() {
     let first = SessionRequest { kind: Some(Up::Register(register)) };
     let (_session, requests) = stream(first);
     let _told = fleet.session(requests).await.expect("a session");
-    assert_eq!(lacks().await, "node-1 has version 0 of the limits in force and not 1");
+    until_it_lacks("node-1 has version 0 of the limits in force and not 1").await;
 
     let answer = |nonce, held: &[(&str, u64)]| StreamConfigRequest {
         node_id: "node-1".to_owned(),
@@ -73,7 +77,7 @@ async fn a_node_is_ready_when_both_documents_are_in_force() {
     let (answers, requests) = stream(answer(0, &[]));
     let _pushes = config.stream_config(requests).await.expect("a stream");
     answers.send(answer(1, &[("limits", 1)])).await.expect("it listens");
-    assert_eq!(lacks().await, "node-1 has version 0 of the flags in force and not 1");
+    until_it_lacks("node-1 has version 0 of the flags in force and not 1").await;
 
     // The answer is on its way when the wait begins.
     answers.send(answer(1, &[("limits", 1), ("flags", 1)])).await.expect("it listens");
