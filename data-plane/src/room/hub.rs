@@ -18,7 +18,7 @@ use gavel_rules::{
     order::Generation,
     time::Timestamp,
 };
-use segment::Segment;
+use segment::{Segment, Turn};
 use std::{
     collections::HashMap,
     sync::{
@@ -45,7 +45,7 @@ pub(super) struct Hub {
     node: NodeId,
     view: Option<View>,
     generation: Generation,
-    seats: HashMap<SessionId, Arc<Seat>>,
+    seats: HashMap<SessionId, (Arc<Seat>, Class)>,
     sessions_by_user: HashMap<UserId, Vec<SessionId>>,
     lanes: HashMap<Class, Lane>,
 }
@@ -55,7 +55,6 @@ pub(super) struct Hub {
 struct Seat {
     member: Arc<Member>,
     user: UserId,
-    class: Class,
     /// It is left: what was queued for it must not follow what the member is
     /// sent elsewhere.
     left: AtomicBool,
@@ -113,28 +112,15 @@ impl Hub {
 
     /// Takes a member out; unknown ones are no error.
     pub(super) fn leave(&mut self, session: &SessionId) {
-        self.unseat(session);
-    }
-
-    /// Takes a member out; true if updates were on their way to it, which it
-    /// may no longer get.
-    fn unseat(&mut self, session: &SessionId) -> bool {
-        let Some(seat) = self.seats.remove(session) else { return false };
+        let Some((seat, class)) = self.seats.remove(session) else { return };
         seat.left.store(true, Ordering::Relaxed);
-        let mut owed = false;
-        if let Some(lane) = self.lanes.get_mut(&seat.class) {
-            owed = lane.remove(&seat);
-            if lane.segments.is_empty() {
-                self.lanes.remove(&seat.class);
-            }
-        }
+        self.take_out(&seat, class);
         if let Some(sessions) = self.sessions_by_user.get_mut(&seat.user) {
             sessions.retain(|other| other != session);
             if sessions.is_empty() {
                 self.sessions_by_user.remove(&seat.user);
             }
         }
-        owed
     }
 
     /// Replaces the state, as after an owner change, and tells all members.
@@ -200,22 +186,20 @@ impl Hub {
         let moved: Vec<_> = self
             .seats
             .values()
-            .filter(|seat| self.class_of(&seat.member, &seat.user, settings) != seat.class)
-            .map(|seat| (Arc::clone(&seat.member), seat.user.clone()))
+            .map(|(seat, old)| (seat, *old, self.class_of(&seat.member, &seat.user, settings)))
+            .filter(|(_, old, new)| old != new)
+            .map(|(seat, old, new)| (Arc::clone(seat), old, new))
             .collect();
-        for (member, user) in moved {
-            if self.unseat(&member.session) {
-                // The state stands for all that was on its way.
-                self.send_state(&member, now);
-            }
-            self.seat(&member, user, settings, now);
+        for (seat, old, new) in moved {
+            let turn = self.take_out(&seat, old);
+            self.put_in(seat, new, turn, now);
         }
         self.flush_due(now);
     }
 
     /// Tells all members that something went wrong, and forgets them.
     pub(super) fn dismiss(&mut self, error: &ClientError) {
-        for seat in self.seats.values() {
+        for (seat, _) in self.seats.values() {
             seat.left.store(true, Ordering::Relaxed);
             seat.member.refuse(&self.room, error);
         }
@@ -226,17 +210,32 @@ impl Hub {
 
     fn seat(&mut self, member: &Arc<Member>, user: UserId, settings: &Settings, now: Timestamp) {
         let class = self.class_of(member, &user, settings);
+        self.sessions_by_user.entry(user.clone()).or_default().push(member.session.clone());
+        let (member, left) = (Arc::clone(member), AtomicBool::new(false));
+        self.put_in(Arc::new(Seat { member, user, left }), class, None, now);
+    }
+
+    /// Puts a seat into its lane; what comes from there follows its turn.
+    fn put_in(&mut self, seat: Arc<Seat>, class: Class, turn: Option<Turn>, now: Timestamp) {
         let standing = Standing { generation: self.generation, viewers: self.seats.len(), now };
         let lane = self.lanes.entry(class).or_default();
         if let Some(view) = self.view.as_ref().filter(|_| !lane.batch.is_empty()) {
             // The new member's state holds what waits here: it must not come twice.
             lane.flush(|| json::state(class.dialect, &self.room, view, standing));
         }
-        self.sessions_by_user.entry(user.clone()).or_default().push(member.session.clone());
-        let (member, left) = (Arc::clone(member), AtomicBool::new(false));
-        let seat = Arc::new(Seat { member, user, class, left });
-        lane.add(&seat);
-        self.seats.insert(seat.member.session.clone(), seat);
+        lane.add(&seat, turn);
+        self.seats.insert(seat.member.session.clone(), (seat, class));
+    }
+
+    /// Takes a seat out of its lane; gives the turn of what comes from another
+    /// one, if updates are still on their way from here.
+    fn take_out(&mut self, seat: &Arc<Seat>, class: Class) -> Option<Turn> {
+        let lane = self.lanes.get_mut(&class)?;
+        let turn = lane.remove(seat);
+        if lane.segments.is_empty() {
+            self.lanes.remove(&class);
+        }
+        turn
     }
 
     fn class_of(&self, member: &Member, user: &UserId, settings: &Settings) -> Class {
@@ -256,7 +255,7 @@ impl Hub {
             return;
         }
         for session in self.sessions_by_user.get(user).into_iter().flatten() {
-            if let Some(seat) = self.seats.get(session) {
+            if let Some((seat, _)) = self.seats.get(session) {
                 let text = json::outbid(seat.member.dialect, &self.room, after);
                 seat.member.socket.send_text(&text);
             }
@@ -267,23 +266,22 @@ impl Hub {
 // === impl Lane ===
 
 impl Lane {
-    fn add(&mut self, seat: &Arc<Seat>) {
+    fn add(&mut self, seat: &Arc<Seat>, turn: Option<Turn>) {
         match self.segments.iter_mut().find(|segment| segment.has_room()) {
-            Some(segment) => segment.add(seat),
+            Some(segment) => segment.add(seat, turn),
             None => {
                 let mut segment = Segment::default();
-                segment.add(seat);
+                segment.add(seat, turn);
                 self.segments.push(segment);
             }
         }
     }
 
-    /// Takes a seat out; true if frames were on their way to it.
-    fn remove(&mut self, seat: &Arc<Seat>) -> bool {
+    fn remove(&mut self, seat: &Arc<Seat>) -> Option<Turn> {
         let mut segments = self.segments.iter_mut();
-        let owed = segments.find_map(|segment| segment.remove(seat).then(|| segment.is_busy()));
+        let turn = segments.find_map(|segment| segment.remove(seat).then(|| segment.turn()));
         self.segments.retain(|segment| !segment.is_empty());
-        owed.unwrap_or(false)
+        turn.flatten()
     }
 
     fn send(&self, text: &str, resync: impl Fn() -> String) {

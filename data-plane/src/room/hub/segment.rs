@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use gavel_runtime::tasks;
 use parking_lot::Mutex;
 use std::sync::Arc;
+use tokio::sync::oneshot;
 
 /// Members of a segment; large enough to share a merge, small enough that
 /// several workers write to one large room.
@@ -30,9 +31,25 @@ pub(super) struct Segment {
 
 type Seats = Arc<Vec<Arc<Seat>>>;
 
+/// When all is written that was queued elsewhere before: for a member that moves
+/// from one segment to another. It comes when its [`Item::Reached`] is dropped.
+pub(super) type Turn = oneshot::Receiver<()>;
+
+#[derive(Debug)]
+enum Item {
+    /// To be written to these members.
+    Frame(Seats, Bytes),
+    /// Something in another queue waits for this place.
+    Reached(oneshot::Sender<()>),
+    /// Nothing that follows may be written before.
+    Await(Turn),
+}
+
 #[derive(Debug, Default)]
 struct Queue {
-    frames: Vec<(Seats, Bytes)>,
+    items: Vec<Item>,
+    /// How many of them are frames.
+    frames: usize,
     /// A task is emptying the queue.
     flushing: bool,
 }
@@ -48,12 +65,21 @@ impl Segment {
         self.seats.is_empty()
     }
 
-    /// Whether frames are on their way to members.
-    pub(super) fn is_busy(&self) -> bool {
-        self.queue.lock().flushing
+    /// The turn of what is to follow all that is queued here, if anything is.
+    pub(super) fn turn(&self) -> Option<Turn> {
+        let mut queue = self.queue.lock();
+        queue.flushing.then(|| {
+            let (reached, turn) = oneshot::channel();
+            queue.items.push(Item::Reached(reached));
+            turn
+        })
     }
 
-    pub(super) fn add(&mut self, seat: &Arc<Seat>) {
+    /// Takes a member in; it is sent nothing from here before its turn.
+    pub(super) fn add(&mut self, seat: &Arc<Seat>, turn: Option<Turn>) {
+        if let Some(turn) = turn {
+            self.queue(Item::Await(turn));
+        }
         Arc::make_mut(&mut self.seats).push(Arc::clone(seat));
     }
 
@@ -69,13 +95,24 @@ impl Segment {
     /// Queues a frame for all members. `resync` makes the frame that stands
     /// for everything, for when too much waits.
     pub(super) fn send(&self, frame: &Bytes, resync: impl FnOnce() -> Bytes) {
+        let seats = Arc::clone(&self.seats);
+        let overflows = {
+            let mut queue = self.queue.lock();
+            let overflows = queue.frames >= FRAMES_MAX;
+            if overflows {
+                // Members that moved here still have to wait for their turn.
+                queue.items.retain(|item| matches!(item, Item::Await(_)));
+                queue.frames = 0;
+            }
+            overflows
+        };
+        self.queue(Item::Frame(seats, if overflows { resync() } else { frame.clone() }));
+    }
+
+    fn queue(&self, item: Item) {
         let mut queue = self.queue.lock();
-        if queue.frames.len() >= FRAMES_MAX {
-            queue.frames.clear();
-            queue.frames.push((Arc::clone(&self.seats), resync()));
-        } else {
-            queue.frames.push((Arc::clone(&self.seats), frame.clone()));
-        }
+        queue.frames += usize::from(matches!(item, Item::Frame(..)));
+        queue.items.push(item);
         if !queue.flushing {
             queue.flushing = true;
             drop(tasks::spawn("room.flush", flush(Arc::clone(&self.queue))));
@@ -85,18 +122,35 @@ impl Segment {
 
 async fn flush(queue: Arc<Mutex<Queue>>) {
     loop {
-        let frames = {
+        let items = {
             let mut queue = queue.lock();
-            queue.flushing = !queue.frames.is_empty();
-            std::mem::take(&mut queue.frames)
+            queue.flushing = !queue.items.is_empty();
+            queue.frames = 0;
+            std::mem::take(&mut queue.items)
         };
-        if frames.is_empty() {
+        if items.is_empty() {
             return;
         }
-        let same = |a: &(Seats, Bytes), b: &(Seats, Bytes)| Arc::ptr_eq(&a.0, &b.0);
-        for run in frames.chunk_by(same) {
-            let Some((seats, _)) = run.first() else { continue };
-            let frame = merge(run);
+        let mut items = items.into_iter().peekable();
+        while let Some(item) = items.next() {
+            let (seats, first) = match item {
+                Item::Frame(seats, frame) => (seats, frame),
+                Item::Reached(turn) => {
+                    drop(turn);
+                    continue;
+                }
+                Item::Await(turn) => {
+                    // It comes as an error, being dropped and not sent.
+                    drop(turn.await);
+                    continue;
+                }
+            };
+            let mut run = vec![first];
+            let same = |item: &Item| matches!(item, Item::Frame(s, _) if Arc::ptr_eq(s, &seats));
+            while let Some(Item::Frame(_, frame)) = items.next_if(same) {
+                run.push(frame);
+            }
+            let frame = merge(&run);
             for turn in seats.chunks(WRITES_PER_TURN) {
                 for seat in turn {
                     seat.member.socket.send_unless(&frame, &seat.left);
@@ -107,12 +161,12 @@ async fn flush(queue: Arc<Mutex<Queue>>) {
     }
 }
 
-fn merge(run: &[(Seats, Bytes)]) -> Bytes {
-    if let [(_, frame)] = run {
+fn merge(run: &[Bytes]) -> Bytes {
+    if let [frame] = run {
         return frame.clone();
     }
-    let mut merged = BytesMut::with_capacity(run.iter().map(|(_, frame)| frame.len()).sum());
-    for (_, frame) in run {
+    let mut merged = BytesMut::with_capacity(run.iter().map(Bytes::len).sum());
+    for frame in run {
         merged.extend_from_slice(frame);
     }
     merged.freeze()
