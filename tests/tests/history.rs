@@ -2,7 +2,7 @@
 
 use gavel_rules::{auction::StoredEvent, audit, audit::Stream};
 use gavel_tests::{
-    Client, Options, Protocol, World, http, redis::RedisServer, token, world, world::rules,
+    Client, Options, Protocol, RedisServer, World, http, token, world, world::rules,
 };
 use std::net::SocketAddr;
 
