@@ -7,7 +7,9 @@
 //!                 +--- Conflict, PersistFailed-+
 //! ```
 //!
-//! An assignment is stored before it is told. Safety comes from the epoch in
+//! What is known at first is what the store holds: an owner has one lease to
+//! show itself before its rooms go to others. An assignment is stored before it
+//! is told. Safety comes from the epoch in
 //! the store, so a lease that lapses too early costs a move and never a second
 //! winner.
 
@@ -18,12 +20,16 @@ use gavel_rules::{
 };
 use std::collections::BTreeMap;
 
+mod brake;
 mod event;
+mod load;
 mod place;
 #[cfg(test)]
 mod tests;
 
-pub use event::{Action, Event};
+pub use event::{Action, Event, Joining};
+use load::{Cost, Load};
+pub use load::{Report, RoomLoad};
 
 /// A node whose stream broke is given this long to come back.
 const SUSPECT: Millis = Millis::new(700);
@@ -42,10 +48,16 @@ pub struct Cluster {
     lease: Millis,
     /// Until then an owner that has not been heard of may still come back.
     learning_until: Timestamp,
+    /// Whether there is anything to learn: rooms had owners when it began.
+    takes_over: bool,
     nodes: BTreeMap<NodeId, Member>,
     rooms: BTreeMap<RoomId, Placed>,
     /// Rooms whose assignment could not be stored, and when to try again.
     retries: BTreeMap<RoomId, Timestamp>,
+    /// Since when silent nodes keep their rooms.
+    brake: Option<Timestamp>,
+    /// When loads are compared next.
+    balance_at: Timestamp,
     /// When the next tick is due.
     wake_at: Option<Timestamp>,
 }
@@ -53,19 +65,26 @@ pub struct Cluster {
 /// A node as a member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Member {
-    incarnation: Incarnation,
+    /// None until it registers.
+    incarnation: Option<Incarnation>,
     weight: u32,
+    zone: String,
     lease: Lease,
     /// Rooms that it owns or is about to.
     rooms: u64,
+    load: Load,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lease {
+    /// The store says that the node owns rooms; it has not come yet.
+    Expected { until: Timestamp },
     /// The node was heard of.
     Holds { until: Timestamp },
     /// Its stream broke: it keeps its rooms and gets no new ones.
     Suspect { until: Timestamp },
+    /// It was silent for too long, and the brake lets it keep its rooms.
+    Held { since: Timestamp },
     /// It was silent for too long.
     Lapsed { at: Timestamp },
 }
@@ -81,6 +100,9 @@ struct Placed {
     refresh: bool,
     /// To whom an assignment is being stored.
     under_way: Option<NodeId>,
+    /// Since when its owner has it, as far as we know.
+    placed_at: Timestamp,
+    cost: Cost,
 }
 
 // === impl Cluster ===
@@ -92,9 +114,12 @@ impl Cluster {
         Self {
             lease,
             learning_until: now.saturating_add(lease),
+            takes_over: false,
             nodes: BTreeMap::new(),
             rooms: BTreeMap::new(),
             retries: BTreeMap::new(),
+            brake: None,
+            balance_at: now.saturating_add(load::ROUND),
             wake_at: None,
         }
     }
@@ -137,11 +162,11 @@ impl Cluster {
     ) -> Option<Timestamp> {
         match event {
             Event::Room { room, owner, epoch } => self.room(room, owner, epoch, now, actions),
-            Event::Registered { node, incarnation, weight, held } => {
-                self.register(node, incarnation, weight, held, now, actions);
+            Event::Registered { node, joining, held } => {
+                self.register(node, joining, held, now, actions);
             }
-            Event::Heartbeat { node, incarnation } => {
-                self.heartbeat(&node, incarnation, now, actions);
+            Event::Heartbeat { node, incarnation, report } => {
+                self.heartbeat(&node, incarnation, report, now, actions);
             }
             Event::Disconnected { node, incarnation } => {
                 self.disconnected(&node, incarnation, now);
@@ -165,6 +190,10 @@ impl Cluster {
                 });
                 self.retries.insert(room, now.saturating_add(PERSIST_RETRY));
             }
+            Event::ReleaseBrake => {
+                self.release_brake(now, actions);
+                self.place_all(now, actions);
+            }
             Event::Tick => self.tick(now, actions),
         }
         self.wake_at = self.next_wake(now);
@@ -180,9 +209,21 @@ impl Cluster {
         actions: &mut Vec<Action>,
     ) {
         if !self.rooms.contains_key(&room) {
-            let fresh =
-                Placed { owner: None, epoch, stored: epoch, refresh: false, under_way: None };
+            let fresh = Placed {
+                owner: None,
+                epoch,
+                stored: epoch,
+                refresh: false,
+                under_way: None,
+                placed_at: now,
+                cost: Cost::default(),
+            };
             self.rooms.insert(room.clone(), fresh);
+            if let Some(owner) = owner.as_ref().filter(|_| now < self.learning_until) {
+                let until = self.learning_until;
+                self.takes_over = true;
+                self.nodes.entry(owner.clone()).or_insert_with(|| Member::expected(until));
+            }
             self.change(&room, |placed| placed.owner = owner);
         }
         self.place(&room, now, actions);
@@ -191,13 +232,13 @@ impl Cluster {
     fn register(
         &mut self,
         node: NodeId,
-        incarnation: Incarnation,
-        weight: u32,
+        joining: Joining,
         held: Vec<(RoomId, Epoch)>,
         now: Timestamp,
         actions: &mut Vec<Action>,
     ) {
-        let known = self.nodes.get(&node).map(|member| member.incarnation);
+        let Joining { incarnation, weight, zone } = joining;
+        let known = self.nodes.get(&node).and_then(|member| member.incarnation);
         if let Some(by) = known.filter(|known| *known > incarnation) {
             return actions.push(Action::Supersede { node, incarnation, by });
         }
@@ -206,9 +247,13 @@ impl Cluster {
             actions.push(Action::Supersede { node, incarnation: old, by: incarnation });
         }
         let lease = Lease::Holds { until: now.saturating_add(self.lease) };
-        let rooms = self.carried_by(&node);
-        self.nodes.insert(node.clone(), Member { incarnation, weight, lease, rooms });
-        if known.is_some_and(|known| known < incarnation) {
+        let (incarnation, rooms) = (Some(incarnation), self.carried_by(&node));
+        let same = self.nodes.get(&node).filter(|member| member.incarnation == incarnation);
+        let load = same.map(|member| member.load).unwrap_or_default();
+        let member = Member { incarnation, weight, zone, lease, rooms, load };
+        self.nodes.insert(node.clone(), member);
+        self.ease_brake(now, actions);
+        if known.is_some() && known < incarnation {
             for placed in self.rooms.values_mut() {
                 placed.refresh |= placed.owner.as_ref() == Some(&node);
             }
@@ -242,25 +287,36 @@ impl Cluster {
         &mut self,
         node: &NodeId,
         incarnation: Incarnation,
+        report: Report,
         now: Timestamp,
         actions: &mut Vec<Action>,
     ) {
         let until = now.saturating_add(self.lease);
-        let member = self.nodes.get_mut(node).filter(|known| known.incarnation == incarnation);
-        let Some(member) = member else { return };
+        let Some(member) = self.run(node, incarnation) else { return };
         let before = std::mem::replace(&mut member.lease, Lease::Holds { until });
-        if !matches!(before, Lease::Holds { .. }) {
+        self.reported(node, report, now);
+        if !before.holds_fast() {
+            self.ease_brake(now, actions);
             self.place_all(now, actions);
         }
     }
 
     fn disconnected(&mut self, node: &NodeId, incarnation: Incarnation, now: Timestamp) {
-        let member = self.nodes.get_mut(node).filter(|known| known.incarnation == incarnation);
-        if let Some(member) = member
+        let mut soonest = now.saturating_add(SUSPECT);
+        if self.takes_over {
+            // A leader that has just begun moves nothing.
+            soonest = soonest.max(self.learning_until);
+        }
+        if let Some(member) = self.run(node, incarnation)
             && let Lease::Holds { until } = member.lease
         {
-            member.lease = Lease::Suspect { until: until.min(now.saturating_add(SUSPECT)) };
+            member.lease = Lease::Suspect { until: until.min(soonest) };
         }
+    }
+
+    /// A member, if this is the run of it that is one.
+    fn run(&mut self, node: &NodeId, incarnation: Incarnation) -> Option<&mut Member> {
+        self.nodes.get_mut(node).filter(|member| member.incarnation == Some(incarnation))
     }
 
     fn persisted(
@@ -279,6 +335,9 @@ impl Cluster {
             placed.epoch = epoch;
             placed.stored = epoch;
             placed.refresh = false;
+            if before.is_some() {
+                placed.placed_at = now;
+            }
         });
         actions.push(Action::Publish { room: room.clone() });
         if let Some(node) = before {
@@ -289,19 +348,10 @@ impl Cluster {
     }
 
     fn tick(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
-        let until = now.saturating_add(self.lease);
         if self.wake_at.is_some_and(|due| now > due.saturating_add(STALL)) {
-            // It was us who were silent: everybody gets another lease.
-            for member in self.nodes.values_mut().filter(|member| member.lease.holds()) {
-                member.lease = Lease::Holds { until };
-            }
-            if now < self.learning_until.saturating_add(self.lease) {
-                self.learning_until = self.learning_until.max(until);
-            }
+            self.excuse_all(now);
         }
-        for member in self.nodes.values_mut() {
-            member.lease = member.lease.at(now);
-        }
+        self.lapse(now, actions);
         self.nodes.retain(|node, member| {
             let kept = !member.lease.forgotten(now);
             if !kept {
@@ -312,19 +362,48 @@ impl Cluster {
         self.place_all(now, actions);
         // Those that are due have been tried, or their owner came back.
         self.retries.retain(|_, at| *at > now);
+        self.balance(now, actions);
+    }
+
+    /// It was us who were silent: everybody gets another lease.
+    fn excuse_all(&mut self, now: Timestamp) {
+        let until = now.saturating_add(self.lease);
+        if now < self.learning_until.saturating_add(self.lease) {
+            self.learning_until = self.learning_until.max(until);
+        }
+        for member in self.nodes.values_mut() {
+            member.lease = match member.lease {
+                Lease::Holds { .. } | Lease::Suspect { .. } => Lease::Holds { until },
+                Lease::Expected { .. } => Lease::Expected { until },
+                other @ (Lease::Held { .. } | Lease::Lapsed { .. }) => other,
+            };
+        }
     }
 
     fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
-        let nodes = self.nodes.values().map(|member| member.lease.next_change());
+        let nodes = self.nodes.values().filter_map(|member| member.lease.next_change());
         let retries = self.retries.values().copied();
         let learning = Some(self.learning_until).filter(|until| *until > now);
-        nodes.chain(retries).chain(learning).min()
+        let brake = self.brake().map(|(_, until)| until);
+        nodes.chain(retries).chain(learning).chain(brake).chain(self.next_balance()).min()
     }
 }
 
 // === impl Member ===
 
 impl Member {
+    /// An owner that the store knows and that has not come yet.
+    fn expected(until: Timestamp) -> Self {
+        Self {
+            incarnation: None,
+            weight: 0,
+            zone: String::new(),
+            lease: Lease::Expected { until },
+            rooms: 0,
+            load: Load::default(),
+        }
+    }
+
     fn takes_rooms(&self) -> bool {
         self.weight > 0 && matches!(self.lease, Lease::Holds { .. })
     }
@@ -333,27 +412,36 @@ impl Member {
 // === impl Lease ===
 
 impl Lease {
+    /// Whether the node was heard of in time.
     fn holds(self) -> bool {
+        matches!(self, Self::Holds { .. } | Self::Suspect { .. })
+    }
+
+    /// Whether the node keeps its rooms.
+    fn keeps_rooms(self) -> bool {
         !matches!(self, Self::Lapsed { .. })
     }
 
-    fn at(self, now: Timestamp) -> Self {
-        match self {
-            Self::Holds { until } | Self::Suspect { until } if until <= now => {
-                Self::Lapsed { at: now }
-            }
-            Self::Holds { .. } | Self::Suspect { .. } | Self::Lapsed { .. } => self,
-        }
+    fn is_held(self) -> bool {
+        matches!(self, Self::Held { .. })
     }
 
-    fn next_change(self) -> Timestamp {
+    /// Whether its time is over.
+    fn is_due(self, now: Timestamp) -> bool {
+        self.keeps_rooms() && self.next_change().is_some_and(|at| at <= now)
+    }
+
+    fn next_change(self) -> Option<Timestamp> {
         match self {
-            Self::Holds { until } | Self::Suspect { until } => until,
-            Self::Lapsed { at } => at.saturating_add(FORGET_AFTER),
+            Self::Expected { until } | Self::Holds { until } | Self::Suspect { until } => {
+                Some(until)
+            }
+            Self::Held { .. } => None,
+            Self::Lapsed { at } => Some(at.saturating_add(FORGET_AFTER)),
         }
     }
 
     fn forgotten(self, now: Timestamp) -> bool {
-        !self.holds() && self.next_change() <= now
+        !self.keeps_rooms() && self.next_change().is_some_and(|at| at <= now)
     }
 }

@@ -59,8 +59,11 @@ pub(crate) enum Request {
     Room { room: RoomId, answer: oneshot::Sender<Option<admin::Room>> },
     /// Rooms after an id, by id.
     Rooms { after: String, limit: usize, answer: oneshot::Sender<Vec<admin::Room>> },
-    /// The nodes, by id.
-    Nodes { answer: oneshot::Sender<Vec<admin::Node>> },
+    /// The nodes, by id, and the brake.
+    Nodes { answer: oneshot::Sender<(Vec<admin::Node>, Option<admin::Brake>)> },
+    /// Give the rooms of silent nodes away; the answer is how many nodes lose
+    /// theirs.
+    ReleaseBrake { answer: oneshot::Sender<usize> },
     /// Something for the owner of a room to do.
     Command {
         room: RoomId,
@@ -248,6 +251,8 @@ impl Task {
         self.send_outbox();
         let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         self.state.nodes_live.store(count(self.cluster.nodes_live()), Ordering::Relaxed);
+        self.state.nodes_held.store(count(self.cluster.nodes_held()), Ordering::Relaxed);
+        self.state.brake.store(self.cluster.brake().is_some().into(), Ordering::Relaxed);
         self.state.rooms.store(count(self.rules.len()), Ordering::Relaxed);
     }
 
@@ -266,7 +271,12 @@ impl Task {
                 let rooms = rooms.take(limit).filter_map(|room| self.room(room)).collect();
                 drop(answer.send(rooms));
             }
-            Request::Nodes { answer } => drop(answer.send(self.all_nodes())),
+            Request::Nodes { answer } => drop(answer.send((self.all_nodes(), self.brake()))),
+            Request::ReleaseBrake { answer } => {
+                let held = self.cluster.nodes_held();
+                self.step(Event::ReleaseBrake);
+                answer.send(held).unwrap_or_default();
+            }
             Request::Command { room, kind, answer } => self.command(&room, kind, answer),
         }
     }
@@ -285,6 +295,22 @@ impl Task {
                     self.supersede(&node, incarnation, by);
                 }
                 Action::Forget { node } => self.forget(&node),
+                Action::BrakeOn { lapses, of } => {
+                    tracing::warn!(
+                        lapses,
+                        of,
+                        "so many nodes are silent that all keep their rooms"
+                    );
+                }
+                Action::BrakeOff { lapses } => {
+                    tracing::warn!(lapses, "rooms of silent nodes go to others again");
+                }
+                // Carried out by nobody yet: a plain assignment would leave the
+                // room's bids without an owner.
+                Action::ProposeMove { room, from, to } => {
+                    self.state.moves_proposed.fetch_add(1, Ordering::Relaxed);
+                    tracing::debug!(room.id = %room, %from, %to, "a room would be better elsewhere");
+                }
             }
         }
     }
@@ -327,6 +353,11 @@ impl Task {
         self.step(Event::Room { room: room.clone(), owner: None, epoch: Epoch::default() });
         // Nodes may have asked for it before it was there.
         self.appeared(&room);
+    }
+
+    fn brake(&self) -> Option<admin::Brake> {
+        let (since, until) = self.cluster.brake()?;
+        Some(admin::Brake { since: since.as_millis(), until: until.as_millis() })
     }
 
     fn room(&self, room: &RoomId) -> Option<admin::Room> {

@@ -49,10 +49,16 @@ pub(crate) struct HttpState {
     pub(crate) rollup: Arc<Mutex<Rollup>>,
     /// Nodes whose lease holds.
     pub(crate) nodes_live: AtomicI64,
+    /// Nodes that are silent and keep their rooms for the brake.
+    pub(crate) nodes_held: AtomicI64,
+    /// One while the brake is on.
+    pub(crate) brake: AtomicI64,
     /// Rooms that exist.
     pub(crate) rooms: AtomicI64,
     /// Assignments stored by this process.
     pub(crate) assignments: AtomicU64,
+    /// Moves that this process found to even out loads.
+    pub(crate) moves_proposed: AtomicU64,
     /// Documents that nodes refused.
     pub(crate) config_refused: AtomicU64,
 }
@@ -66,8 +72,11 @@ impl HttpState {
             store,
             rollup,
             nodes_live: AtomicI64::new(0),
+            nodes_held: AtomicI64::new(0),
+            brake: AtomicI64::new(0),
             rooms: AtomicI64::new(0),
             assignments: AtomicU64::new(0),
+            moves_proposed: AtomicU64::new(0),
             config_refused: AtomicU64::new(0),
         }
     }

@@ -68,8 +68,9 @@ pub struct RelayConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ControlConfig {
-    /// URL of its gRPC.
-    #[schemars(extend("format" = "url"))]
+    /// URL of its gRPC. Several with commas between them are its replicas, of
+    /// which any will do: each knows which of them leads.
+    #[schemars(extend("format" = "urls"))]
     pub endpoint: String,
 }
 

@@ -8,12 +8,16 @@ use std::{collections::HashSet, sync::Arc};
 use tokio::sync::Notify;
 
 mod configure;
+mod endpoints;
 mod fleet;
 mod report;
 
-/// The rooms that the node wants to hear of.
-#[derive(Debug, Default)]
+use endpoints::Endpoints;
+
+/// Where the control plane is, and the rooms that the node wants to hear of.
+#[derive(Debug)]
 pub(crate) struct Control {
+    endpoints: Endpoints,
     interest: Mutex<Interest>,
     changed: Notify,
 }
@@ -28,6 +32,12 @@ struct Interest {
 // === impl Control ===
 
 impl Control {
+    /// A line to the replicas of this list.
+    pub(crate) fn new(endpoints: &str) -> Self {
+        let endpoints = Endpoints::new(endpoints, rand::random_range(0..1_024));
+        Self { endpoints, interest: Mutex::default(), changed: Notify::new() }
+    }
+
     /// Asks who owns a room, now and whenever that changes.
     pub(crate) fn interested(&self, room: &RoomId) {
         let mut interest = self.interest.lock();

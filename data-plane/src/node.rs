@@ -213,7 +213,7 @@ fn shell(config: Config, store: Arc<dyn RoomStore>) -> anyhow::Result<Shell> {
         metrics: Metrics::new(),
         rooms: Rooms::default(),
         links: Links::default(),
-        control: Control::default(),
+        control: Control::new(&config.control.endpoint),
         store,
         clock: AuctionClock::default(),
         admission: Admission::default(),

@@ -1,5 +1,6 @@
 //! What the cluster machine is told and what it wants done.
 
+use super::Report;
 use gavel_rules::{
     id::{Incarnation, NodeId, RoomId},
     order::Epoch,
@@ -21,10 +22,8 @@ pub enum Event {
     Registered {
         /// Which.
         node: NodeId,
-        /// Which run of it.
-        incarnation: Incarnation,
-        /// Its relative capacity.
-        weight: u32,
+        /// How it joins.
+        joining: Joining,
         /// Rooms that it owns already.
         held: Vec<(RoomId, Epoch)>,
     },
@@ -34,6 +33,8 @@ pub enum Event {
         node: NodeId,
         /// Which run of it.
         incarnation: Incarnation,
+        /// What it carries.
+        report: Report,
     },
     /// A node's session broke.
     Disconnected {
@@ -63,8 +64,21 @@ pub enum Event {
         /// For which room.
         room: RoomId,
     },
+    /// An operator wants the rooms of silent nodes to be given away.
+    ReleaseBrake,
     /// Time passed.
     Tick,
+}
+
+/// A node as it registers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joining {
+    /// Which run of it.
+    pub incarnation: Incarnation,
+    /// Its relative capacity.
+    pub weight: u32,
+    /// Its availability zone, may be empty.
+    pub zone: String,
 }
 
 /// What is to be done.
@@ -101,6 +115,27 @@ pub enum Action {
         incarnation: Incarnation,
         /// The run that is a member.
         by: Incarnation,
+    },
+    /// Alarm: so many nodes went silent at once that none loses its rooms.
+    BrakeOn {
+        /// Nodes that went silent.
+        lapses: usize,
+        /// Of how many.
+        of: usize,
+    },
+    /// Silent nodes lose their rooms again.
+    BrakeOff {
+        /// Nodes that lose theirs now.
+        lapses: usize,
+    },
+    /// A room would be better elsewhere.
+    ProposeMove {
+        /// Which room.
+        room: RoomId,
+        /// Its owner.
+        from: NodeId,
+        /// Who should own it.
+        to: NodeId,
     },
     /// Drop what is kept of a node that has been away for long.
     Forget {

@@ -3,17 +3,22 @@
 use super::{Action, Cluster, Placed, Timestamp};
 use gavel_rules::{
     id::{NodeId, RoomId},
-    placement::{self, Candidate},
+    placement,
 };
+use std::cmp::Reverse;
 
 // === impl Cluster ===
 
 impl Cluster {
-    /// Places every room that wants an owner.
+    /// Places every room that wants an owner, the heaviest first: the light
+    /// ones then fill the gaps.
     pub(super) fn place_all(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
         let wanting = self.rooms.iter().filter(|(room, placed)| self.wants(room, placed, now));
-        let wanting: Vec<RoomId> = wanting.map(|(room, _)| room.clone()).collect();
-        for room in wanting {
+        let mut wanting: Vec<(Reverse<u64>, RoomId)> = wanting
+            .map(|(room, placed)| (Reverse(self.expected_cost(placed)), room.clone()))
+            .collect();
+        wanting.sort();
+        for (_, room) in wanting {
             self.place(&room, now, actions);
         }
     }
@@ -27,8 +32,8 @@ impl Cluster {
         };
         self.retries.remove(room);
         let (expected, epoch) = (placed.stored, placed.epoch.max(placed.stored).next());
-        let stays = placed.owner.clone().filter(|owner| placed.refresh && self.lives(owner, now));
-        let Some(owner) = stays.or_else(|| self.choose(room)) else { return };
+        let stays = placed.owner.clone().filter(|owner| placed.refresh && self.keeps_rooms(owner));
+        let Some(owner) = stays.or_else(|| self.choose(room, placed)) else { return };
         // Counted at once, or all rooms of one moment would herd to one node.
         self.change(room, |placed| placed.under_way = Some(owner.clone()));
         actions.push(Action::Persist { room: room.clone(), expected, owner, epoch });
@@ -36,18 +41,19 @@ impl Cluster {
 
     /// Changes a room, and with it what its nodes carry.
     pub(super) fn change(&mut self, room: &RoomId, change: impl FnOnce(&mut Placed)) {
+        let Some(placed) = self.rooms.get(room) else { return };
+        let (before, cost) = (placed.carrier().cloned(), self.expected_cost(placed));
         let Some(placed) = self.rooms.get_mut(room) else { return };
-        let before = placed.carrier().cloned();
         change(placed);
         let after = placed.carrier();
         if before.as_ref() == after {
             return;
         }
         if let Some(member) = before.as_ref().and_then(|node| self.nodes.get_mut(node)) {
-            member.rooms = member.rooms.saturating_sub(1);
+            member.loses(cost);
         }
         if let Some(member) = after.and_then(|node| self.nodes.get_mut(node)) {
-            member.rooms += 1;
+            member.gets(cost);
         }
     }
 
@@ -59,26 +65,23 @@ impl Cluster {
     }
 
     fn wants(&self, room: &RoomId, placed: &Placed, now: Timestamp) -> bool {
-        let owned = placed.owner.as_ref().is_some_and(|owner| self.lives(owner, now));
+        let owned = placed.owner.as_ref().is_some_and(|owner| self.keeps_rooms(owner));
         (!owned || placed.refresh)
             && placed.under_way.is_none()
             && self.retries.get(room).is_none_or(|at| *at <= now)
     }
 
     /// Whether a node lives, or may still show that it does.
-    fn lives(&self, node: &NodeId, now: Timestamp) -> bool {
-        match self.nodes.get(node) {
-            Some(member) => member.lease.holds(),
-            None => now < self.learning_until,
-        }
+    fn keeps_rooms(&self, node: &NodeId) -> bool {
+        self.nodes.get(node).is_some_and(|member| member.lease.keeps_rooms())
     }
 
-    fn choose(&self, room: &RoomId) -> Option<NodeId> {
-        let takers = self.nodes.iter().filter(|(_, member)| member.takes_rooms());
-        let candidates: Vec<_> = takers
-            .map(|(node, member)| Candidate { node, weight: member.weight, load: member.rooms })
-            .collect();
-        placement::place(room, &candidates).cloned()
+    /// A node for a room, where it can be in the zone that the room is in: most
+    /// of its viewers are likely to be there.
+    fn choose(&self, room: &RoomId, placed: &Placed) -> Option<NodeId> {
+        let owner = placed.owner.as_ref().and_then(|owner| self.nodes.get(owner));
+        let zone = owner.map(|owner| owner.zone.as_str()).filter(|zone| !zone.is_empty());
+        placement::place(room, &self.candidates(zone)).cloned()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The cluster machine by example.
 
 mod chaos;
+mod load;
 mod transcript;
 
 use super::*;
@@ -15,6 +16,10 @@ fn node(name: &str) -> NodeId {
     name.parse().expect("id")
 }
 
+fn joining(incarnation: Incarnation) -> Joining {
+    Joining { incarnation, weight: 100, zone: String::new() }
+}
+
 /// A cluster with a store that always answers at once.
 struct World {
     cluster: Cluster,
@@ -24,6 +29,8 @@ struct World {
     told: Vec<(NodeId, RoomId)>,
     superseded: Vec<(NodeId, Incarnation)>,
     forgotten: Vec<NodeId>,
+    /// How often the brake went on or off.
+    brakes: usize,
 }
 
 impl World {
@@ -36,6 +43,7 @@ impl World {
             told: Vec::new(),
             superseded: Vec::new(),
             forgotten: Vec::new(),
+            brakes: 0,
         }
     }
 
@@ -47,6 +55,8 @@ impl World {
                 Action::Publish { room } => self.published.push(room),
                 Action::Tell { node, room } => self.told.push((node, room)),
                 Action::Forget { node } => self.forgotten.push(node),
+                Action::BrakeOn { .. } | Action::BrakeOff { .. } => self.brakes += 1,
+                Action::ProposeMove { .. } => panic!("all loads are the same"),
                 Action::Supersede { node, incarnation, .. } => {
                     self.superseded.push((node, incarnation));
                 }
@@ -77,11 +87,12 @@ impl World {
     fn register(&mut self, name: &str, incarnation: u64, held: &[(&str, u64)]) {
         let held = held.iter().map(|(name, epoch)| (room(name), Epoch::new(*epoch))).collect();
         let incarnation = Incarnation::new(incarnation);
-        self.step(Event::Registered { node: node(name), incarnation, weight: 100, held });
+        self.step(Event::Registered { node: node(name), joining: joining(incarnation), held });
     }
 
     fn heartbeat(&mut self, name: &str) {
-        self.step(Event::Heartbeat { node: node(name), incarnation: Incarnation::new(1) });
+        let (incarnation, report) = (Incarnation::new(1), Report::default());
+        self.step(Event::Heartbeat { node: node(name), incarnation, report });
     }
 
     fn disconnect(&mut self, name: &str) {
@@ -129,7 +140,8 @@ fn rooms_of_one_moment_do_not_herd() {
     let mut actions = Vec::new();
     for name in ["n1", "n2", "n3"] {
         let (incarnation, held) = (Incarnation::new(1), Vec::new());
-        let event = Event::Registered { node: node(name), incarnation, weight: 100, held };
+        let joining = joining(incarnation);
+        let event = Event::Registered { node: node(name), joining, held };
         world.cluster.step(event, Timestamp::new(0), &mut actions);
     }
     assert_eq!(world.cluster.member(&node("n1")), Some((true, 300)), "the first takes all");
@@ -143,7 +155,7 @@ fn rooms_of_one_moment_do_not_herd() {
     let mut actions = Vec::new();
     for name in ["n2", "n3"] {
         let (node, incarnation) = (node(name), Incarnation::new(1));
-        let event = Event::Heartbeat { node, incarnation };
+        let event = Event::Heartbeat { node, incarnation, report: Report::default() };
         world.cluster.step(event, Timestamp::new(2_900), &mut actions);
     }
     world.cluster.step(Event::Tick, Timestamp::new(3_000), &mut actions);
@@ -270,8 +282,8 @@ fn asked() -> (Cluster, Vec<Action>) {
     let (mut cluster, mut actions) = (Cluster::new(LEASE, Timestamp::new(0)), Vec::new());
     let event = Event::Room { room: room("a"), owner: None, epoch: Epoch::default() };
     cluster.step(event, Timestamp::new(0), &mut actions);
-    let (incarnation, held) = (Incarnation::new(1), Vec::new());
-    let event = Event::Registered { node: node("n1"), incarnation, weight: 1, held };
+    let (joining, held) = (joining(Incarnation::new(1)), Vec::new());
+    let event = Event::Registered { node: node("n1"), joining, held };
     cluster.step(event, Timestamp::new(0), &mut actions);
     (cluster, actions)
 }

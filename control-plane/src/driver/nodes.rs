@@ -1,9 +1,12 @@
 //! The driver's side of each node's session.
 
 use super::{Down, Outgoing, Registered, Task};
-use crate::cluster::Event;
+use crate::cluster::{Event, Joining, Report, RoomLoad};
 use gavel_proto::{admin::v1 as admin, fleet::v1 as wire};
-use gavel_rules::id::{Incarnation, NodeId, RoomId};
+use gavel_rules::{
+    id::{Incarnation, NodeId, RoomId},
+    time::Timestamp,
+};
 use tokio::sync::mpsc::error::TrySendError;
 use wire::session_request::Kind as Up;
 
@@ -14,6 +17,8 @@ const ASSIGNMENTS_MAX: usize = 500;
 /// Rooms that do not exist which one node may watch; of further ones it is told
 /// that they are unknown, and must ask again to learn that they came.
 const UNKNOWN_WATCHED_MAX: usize = 10_000;
+/// Rooms of which one node may report the load; further ones are left out.
+const BUSIEST_MAX: usize = 64;
 
 /// A node that is or was connected.
 #[derive(Debug)]
@@ -52,6 +57,7 @@ impl Task {
             return outgoing.end.cancel();
         }
         let weight = if about.weight == 0 { 100 } else { about.weight };
+        let zone = about.zone.clone();
         let newer = self.nodes.get(&node).is_none_or(|line| line.incarnation <= incarnation);
         if newer {
             // Interest is restated on each session.
@@ -78,7 +84,7 @@ impl Task {
             let kind = Some(Down::Superseded(superseded));
             drop(outgoing.sender.try_send(wire::SessionResponse { kind }));
         }
-        self.step(Event::Registered { node, incarnation, weight, held });
+        self.step(Event::Registered { node, joining: Joining { incarnation, weight, zone }, held });
     }
 
     pub(super) fn said(&mut self, node: NodeId, incarnation: Incarnation, kind: Up) {
@@ -89,9 +95,11 @@ impl Task {
         match kind {
             Up::Register(_) => {}
             Up::Heartbeat(heartbeat) => {
+                let report = report(&heartbeat);
                 line.heartbeat = heartbeat;
                 line.heartbeat_at = super::now().as_millis();
-                self.step(Event::Heartbeat { node, incarnation });
+                line.send(Down::Alive(wire::Alive {}));
+                self.step(Event::Heartbeat { node, incarnation, report });
             }
             Up::Interest(interest) => self.interest(&node, interest),
             Up::CommandResult(result) => {
@@ -246,12 +254,24 @@ impl Task {
                 sockets: line.heartbeat.sockets,
                 rooms,
                 heartbeat_at: line.heartbeat_at,
-                limits_version: 0,
-                flags_version: 0,
+                limits_version: line.heartbeat.limits_version,
+                flags_version: line.heartbeat.flags_version,
+                load_ppm: u32::try_from(self.cluster.load_ppm(id)).unwrap_or(u32::MAX),
+                held: self.cluster.is_held(id),
             }
         };
         self.nodes.iter().map(node).collect()
     }
+}
+
+/// What a node told of its load, as far as it makes sense.
+fn report(heartbeat: &wire::Heartbeat) -> Report {
+    let busiest = heartbeat.busiest.iter().take(BUSIEST_MAX).filter_map(|load| {
+        let (room, movable_until) = (load.room_id.parse().ok()?, load.movable_until);
+        let movable_until = Timestamp::new(movable_until);
+        Some(RoomLoad { room, load_ppm: load.load_ppm, movable_until })
+    });
+    Report { load_ppm: heartbeat.load_ppm, busiest: busiest.collect() }
 }
 
 #[cfg(test)]

@@ -61,6 +61,18 @@ impl FleetService for Services {
         let answers = ReceiverStream::new(receiver).map(Ok);
         Ok(Response::new(answers.take_until(end.cancelled_owned()).boxed()))
     }
+
+    async fn resolve_room(
+        &self,
+        request: Request<wire::ResolveRoomRequest>,
+    ) -> Result<Response<wire::ResolveRoomResponse>, Status> {
+        let id = request.into_inner().room_id;
+        let room = id.parse().map_err(CallError::id("room_id"))?;
+        let asked = self.driver.ask(|answer| Ask::Room { room, answer }).await;
+        let found = asked.map_err(CallError::from)?.ok_or(CallError::NoRoom(id))?;
+        let (owner, epoch) = (found.owner, found.epoch);
+        Ok(Response::new(wire::ResolveRoomResponse { owner, epoch }))
+    }
 }
 
 fn registered(about: wire::Register) -> Result<Registered, CallError> {

@@ -13,10 +13,24 @@ impl NodeService for Services {
         _: Request<wire::ListNodesRequest>,
     ) -> Result<Response<wire::ListNodesResponse>, Status> {
         let asked = self.driver.ask(|answer| Ask::Nodes { answer }).await;
-        let mut nodes = asked.map_err(CallError::from)?;
+        let (mut nodes, brake) = asked.map_err(CallError::from)?;
         for node in &mut nodes {
-            (node.limits_version, node.flags_version) = self.holders.of(&node.id);
+            // A node has its stream of documents here or with another replica;
+            // its heartbeats come here, but later than the stream.
+            let (limits, flags) = self.holders.of(&node.id);
+            node.limits_version = node.limits_version.max(limits);
+            node.flags_version = node.flags_version.max(flags);
         }
-        Ok(Response::new(wire::ListNodesResponse { nodes }))
+        Ok(Response::new(wire::ListNodesResponse { nodes, brake, ..Default::default() }))
+    }
+
+    #[tracing::instrument(name = "nodes.release_brake", skip_all)]
+    async fn release_brake(
+        &self,
+        _: Request<wire::ReleaseBrakeRequest>,
+    ) -> Result<Response<wire::ReleaseBrakeResponse>, Status> {
+        let asked = self.driver.ask(|answer| Ask::ReleaseBrake { answer }).await;
+        let nodes = u32::try_from(asked.map_err(CallError::from)?).unwrap_or(u32::MAX);
+        Ok(Response::new(wire::ReleaseBrakeResponse { nodes }))
     }
 }

@@ -147,12 +147,21 @@ gavel_control_nodes_live 1
 # HELP gavel_control_nodes_reporting Nodes that reported within the last 10000 ms.
 # TYPE gavel_control_nodes_reporting gauge
 gavel_control_nodes_reporting 1
+# HELP gavel_control_nodes_held Nodes that are silent and keep their rooms for the brake.
+# TYPE gavel_control_nodes_held gauge
+gavel_control_nodes_held 0
+# HELP gavel_control_brake 1 while so many nodes are silent that none loses its rooms.
+# TYPE gavel_control_brake gauge
+gavel_control_brake 0
 # HELP gavel_control_rooms Rooms that exist.
 # TYPE gavel_control_rooms gauge
 gavel_control_rooms 0
 # HELP gavel_control_assignments_total Rooms given to a node by this process, for the first time or anew.
 # TYPE gavel_control_assignments_total counter
 gavel_control_assignments_total 9
+# HELP gavel_control_moves_proposed_total Moves of rooms that would even out loads; none is carried out.
+# TYPE gavel_control_moves_proposed_total counter
+gavel_control_moves_proposed_total 0
 # HELP gavel_control_config_refused_total Limits or flags that a node refused.
 # TYPE gavel_control_config_refused_total counter
 gavel_control_config_refused_total 0

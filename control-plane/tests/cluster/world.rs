@@ -127,7 +127,11 @@ impl Node {
             let mut every = tokio::time::interval(Duration::from_millis(heartbeat_ms));
             loop {
                 every.tick().await;
-                let beat = Up::Heartbeat(wire::Heartbeat { sockets: 3, rooms: 1 });
+                let beat = Up::Heartbeat(wire::Heartbeat {
+                    sockets: 3,
+                    rooms: 1,
+                    ..wire::Heartbeat::default()
+                });
                 if up.send(wire::SessionRequest { kind: Some(beat) }).await.is_err() {
                     return;
                 }
@@ -167,7 +171,7 @@ impl Node {
             }
             Down::Command(command) => self.commands.push(command.clone()),
             Down::Superseded(superseded) => self.superseded_by = Some(superseded.incarnation),
-            Down::Welcome(_) => {}
+            Down::Alive(_) | Down::Redirect(_) | Down::Welcome(_) => {}
         }
         Some(kind)
     }

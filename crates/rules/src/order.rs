@@ -1,4 +1,4 @@
-//! Four counters that must never be mixed, hence four types.
+//! Five counters that must never be mixed, hence four types.
 
 use core::fmt;
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,11 @@ macro_rules! counter {
 counter! {
     /// Counts the owners of a room; the fence of every append.
     Epoch
+}
+counter! {
+    /// Counts the leaders of the control plane; the fence of everything that
+    /// one stores.
+    Term
 }
 counter! {
     /// Counts the events of a room, 1, 2, 3… without a gap.

@@ -1,10 +1,15 @@
-//! Which node a room goes to: a pure function of the room and the nodes.
+//! Which node a room goes to, and which rooms go elsewhere when loads drift
+//! apart: pure functions of rooms and nodes.
 
 use crate::{
     hash::hash_pair,
     id::{NodeId, RoomId},
 };
 use alloc::vec::Vec;
+
+mod rebalance;
+
+pub use rebalance::{Move, Owned, rebalance};
 
 /// Nodes that a room considers, in its own order of preference.
 const CHOICES: usize = 3;
@@ -20,6 +25,9 @@ pub struct Candidate<'a> {
     pub weight: u32,
     /// What it carries, in any unit that all candidates share.
     pub load: u64,
+    /// Whether it is where the room's viewers are likely to be: such a node is
+    /// preferred for as long as its load allows.
+    pub near: bool,
 }
 
 /// The node for a room; none where no node has weight.
@@ -27,7 +35,8 @@ pub struct Candidate<'a> {
 /// Weighted rendezvous order (Thaler and Ravishankar 1998; weights after
 /// Schindelhauer and Schomaker 2005) gives each room its own stable order of
 /// nodes. Of the first three whose load is below 1.25 of the mean, the least
-/// loaded takes it ("two choices", Mitzenmacher 2001).
+/// loaded takes it ("two choices", Mitzenmacher 2001); three that are near, if
+/// any is.
 #[must_use]
 pub fn place<'a>(room: &RoomId, candidates: &[Candidate<'a>]) -> Option<&'a NodeId> {
     let mut order: Vec<_> = candidates.iter().filter(|candidate| candidate.weight > 0).collect();
@@ -40,8 +49,12 @@ pub fn place<'a>(room: &RoomId, candidates: &[Candidate<'a>]) -> Option<&'a Node
         let mean = (load + 1) * u128::from(candidate.weight);
         mine <= mean * BOUND_PERMILLE
     };
-    let first = order.iter().filter(fits).take(CHOICES);
-    let least = first.min_by(|a, b| {
+    let near = order.iter().filter(|candidate| candidate.near && fits(candidate));
+    let mut first: Vec<_> = near.take(CHOICES).collect();
+    if first.is_empty() {
+        first.extend(order.iter().filter(fits).take(CHOICES));
+    }
+    let least = first.into_iter().min_by(|a, b| {
         let (a_load, b_load) = (u128::from(a.load), u128::from(b.load));
         (a_load * u128::from(b.weight)).cmp(&(b_load * u128::from(a.weight)))
     });

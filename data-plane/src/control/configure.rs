@@ -42,7 +42,8 @@ async fn stream(
     backoff: &mut Backoff,
     refused: &mut Refused,
 ) -> anyhow::Result<()> {
-    let mut client = ConfigServiceClient::new(grpc::channel(&shell.config.control.endpoint)?);
+    // Every replica serves documents; they need not all come from the leader.
+    let mut client = ConfigServiceClient::new(grpc::channel(&shell.control.endpoints.any())?);
     let (sender, receiver) = mpsc::channel(16);
     sender.try_send(answer(shell, 0, refused.0.values().cloned().collect()))?;
     let mut stream = client.stream_config(ReceiverStream::new(receiver)).await?.into_inner();

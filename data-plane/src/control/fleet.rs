@@ -4,33 +4,70 @@ use crate::{
     node::Shell,
     room::{Assignment, Command, CommandDone, Input},
 };
+use anyhow::Context as _;
 use gavel_proto::convert::{AssignedRoom, ConvertError, HeldRoom};
 use gavel_proto::fleet::v1::{
     self as wire, fleet_service_client::FleetServiceClient, session_request::Kind as Up,
     session_response::Kind as Down,
 };
 use gavel_rules::id::RoomId;
-use gavel_runtime::{backoff::Backoff, grpc};
-use std::{sync::Arc, time::Duration};
+use gavel_runtime::{backoff::Backoff, clock, grpc};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
 
 /// Messages that may wait for the control plane.
 const QUEUE_MAX: usize = 1024;
 /// How long a command may take in its room.
 const COMMAND_WAIT: Duration = Duration::from_secs(2);
+/// How long the first answer may take; later ones, as long as a lease.
+const SILENCE_MAX: Duration = Duration::from_secs(3);
+/// A leader that stands still keeps its connections, so silence must end them.
+const SILENT: &str = "it has fallen silent";
+/// Redirects followed at once; where replicas still point at each other after
+/// so many, the node waits until they agree.
+const REDIRECTS_MAX: u32 = 3;
+
+/// How a session ended that did not break.
+enum Ended {
+    /// The control plane had nothing more to say.
+    Plainly,
+    /// Another replica leads.
+    Redirected { endpoint: String, term: u64 },
+}
 
 /// Keeps the node a member.
 pub(super) async fn run(shell: Arc<Shell>) {
-    let mut backoff = Backoff::standard();
+    let mut backoff = backoff();
+    let mut redirects = 0;
     loop {
-        let session = session(&shell, &mut backoff);
+        let endpoint = shell.control.endpoints.leader_or_any();
+        let session = session(&shell, &endpoint, &mut redirects, &mut backoff);
         let ended = shell.stop.run_until_cancelled(session).await;
-        match ended {
+        let followed = match ended {
             None => return,
-            Some(Ok(())) => tracing::info!("the control plane ended the session"),
-            Some(Err(error)) => tracing::info!(%error, "the control plane cannot be reached"),
+            Some(Ok(Ended::Redirected { endpoint, term })) => {
+                tracing::info!(endpoint, term, "another replica of the control plane leads");
+                redirects += 1;
+                shell.control.endpoints.follow(endpoint, term) && redirects <= REDIRECTS_MAX
+            }
+            Some(Ok(Ended::Plainly)) => {
+                tracing::info!(endpoint, "the control plane ended the session");
+                false
+            }
+            Some(Err(error)) => {
+                tracing::info!(endpoint, %error, "the control plane cannot be reached");
+                false
+            }
+        };
+        if followed {
+            continue;
         }
+        shell.control.endpoints.lost(&endpoint);
         tokio::select! {
             () = tokio::time::sleep(backoff.next_delay()) => {}
             () = shell.stop.cancelled() => return,
@@ -38,17 +75,33 @@ pub(super) async fn run(shell: Arc<Shell>) {
     }
 }
 
-async fn session(shell: &Arc<Shell>, backoff: &mut Backoff) -> anyhow::Result<()> {
-    let mut client = FleetServiceClient::new(grpc::channel(&shell.config.control.endpoint)?);
+/// Shorter than a lease: a leader that has just begun waits no longer for the
+/// owners of rooms.
+fn backoff() -> Backoff {
+    let (first, longest) = (Duration::from_millis(50), Duration::from_secs(1));
+    Backoff::try_new(first, longest).unwrap_or_else(|_| Backoff::standard())
+}
+
+async fn session(
+    shell: &Arc<Shell>,
+    endpoint: &str,
+    redirects: &mut u32,
+    backoff: &mut Backoff,
+) -> anyhow::Result<Ended> {
+    let mut client = FleetServiceClient::new(grpc::channel(endpoint)?);
     let (sender, receiver) = mpsc::channel(QUEUE_MAX);
     sender.try_send(message(Up::Register(register(shell))))?;
-    let mut stream = client.session(ReceiverStream::new(receiver)).await?.into_inner();
+    let opened = tokio::time::timeout(SILENCE_MAX, client.session(ReceiverStream::new(receiver)));
+    let mut stream = opened.await.context(SILENT)??.into_inner();
     let mut heartbeat = tokio::time::interval(Duration::from_secs(1));
+    let (mut silence_max, mut heard_at) = (SILENCE_MAX, clock::monotonic());
     loop {
         tokio::select! {
-            message = stream.message() => match message?.and_then(|message| message.kind) {
+            message = hear(&mut stream, &mut heard_at, silence_max) => match message? {
                 Some(Down::Welcome(welcome)) => {
+                    silence_max = Duration::from_millis(welcome.lease_ms.clamp(200, 60_000));
                     backoff.reset();
+                    *redirects = 0;
                     let every = welcome.heartbeat_ms.clamp(50, 60_000);
                     heartbeat = tokio::time::interval(Duration::from_millis(every));
                     shell.control.start_over();
@@ -58,9 +111,13 @@ async fn session(shell: &Arc<Shell>, backoff: &mut Backoff) -> anyhow::Result<()
                 Some(Down::Superseded(superseded)) => {
                     tracing::error!(incarnation = superseded.incarnation,
                         "another process runs under this node's id");
-                    return Ok(());
+                    return Ok(Ended::Plainly);
                 }
-                None => return Ok(()),
+                Some(Down::Redirect(wire::Redirect { endpoint, term })) => {
+                    return Ok(Ended::Redirected { endpoint, term });
+                }
+                Some(Down::Alive(_)) => {}
+                None => return Ok(Ended::Plainly),
             },
             _ = heartbeat.tick() => sender.send(message(Up::Heartbeat(beat(shell)))).await?,
             () = shell.control.changed.notified() => {
@@ -71,6 +128,18 @@ async fn session(shell: &Arc<Shell>, backoff: &mut Backoff) -> anyhow::Result<()
             }
         }
     }
+}
+
+/// The next message; none at the end of the stream.
+async fn hear(
+    stream: &mut Streaming<wire::SessionResponse>,
+    heard_at: &mut Instant,
+    silence_max: Duration,
+) -> anyhow::Result<Option<Down>> {
+    let deadline = *heard_at + silence_max;
+    let message = tokio::time::timeout_at(deadline.into(), stream.message()).await;
+    *heard_at = clock::monotonic();
+    Ok(message.context(SILENT)??.and_then(|message| message.kind))
 }
 
 fn message(kind: Up) -> wire::SessionRequest {
@@ -98,7 +167,14 @@ fn register(shell: &Shell) -> wire::Register {
 fn beat(shell: &Shell) -> wire::Heartbeat {
     let (sockets, _) = shell.admission.counts();
     let rooms = u64::try_from(shell.rooms.owned().len()).unwrap_or(u64::MAX);
-    wire::Heartbeat { sockets: sockets.into(), rooms }
+    let settings = shell.live.get();
+    wire::Heartbeat {
+        sockets: sockets.into(),
+        rooms,
+        limits_version: settings.limits_version.get(),
+        flags_version: settings.flags_version.get(),
+        ..wire::Heartbeat::default()
+    }
 }
 
 /// Hands each assignment to its room; a room that this node is to own starts.

@@ -78,7 +78,12 @@ impl Chaos {
                     self.asked.push_back(Asked { room, expected, owner, epoch });
                 }
                 Action::Publish { room } => self.publish(room),
-                Action::Tell { .. } | Action::Supersede { .. } | Action::Forget { .. } => {}
+                Action::Tell { .. }
+                | Action::Supersede { .. }
+                | Action::BrakeOn { .. }
+                | Action::BrakeOff { .. }
+                | Action::ProposeMove { .. }
+                | Action::Forget { .. } => {}
             }
         }
     }
@@ -143,7 +148,8 @@ impl Chaos {
             }
             Move::Heartbeat(n) => {
                 let (node, incarnation) = self.run(n);
-                self.step(Event::Heartbeat { node, incarnation });
+                let report = Report { load_ppm: u32::from(n) * 300_000, busiest: Vec::new() };
+                self.step(Event::Heartbeat { node, incarnation, report });
             }
             Move::Disconnect(n) => {
                 let (node, incarnation) = self.run(n);
@@ -166,7 +172,8 @@ impl Chaos {
 
     fn register(&mut self, n: u8) {
         let (node, incarnation) = self.run(n);
-        self.step(Event::Registered { node, incarnation, weight: 100, held: Vec::new() });
+        let joining = joining(incarnation);
+        self.step(Event::Registered { node, joining, held: Vec::new() });
     }
 
     /// What every node is counted to carry is what it carries.

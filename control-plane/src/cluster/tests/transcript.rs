@@ -5,6 +5,8 @@
 //! > 0 room a                     > 10 register n1 1 [a=3 ..]   > 20 heartbeat n1 1
 //! > 0 room a n1 3                > 30 disconnect n1 1          > 40 tick
 //! > 5 persisted a n1 1           > 6 conflict a 7              > 7 failed a
+//! > 8 release                    > 9 register n1@east 1
+//! > 20 heartbeat n1 1 70% a=40%  the node's load, and that of rooms it owns
 //! ```
 
 use super::*;
@@ -14,9 +16,16 @@ fn number(words: &mut dyn Iterator<Item = &str>) -> u64 {
     words.next().expect("a number").parse().expect("a number")
 }
 
+/// Millionths of what is written in percent.
+fn ppm(word: &str) -> u32 {
+    word.strip_suffix('%').expect("a percentage").parse::<u32>().expect("a number") * 10_000
+}
+
 fn event(name: &str, words: &mut dyn Iterator<Item = &str>) -> Event {
-    if name == "tick" {
-        return Event::Tick;
+    match name {
+        "tick" => return Event::Tick,
+        "release" => return Event::ReleaseBrake,
+        _ => {}
     }
     let id = words.next().expect("an id");
     match name {
@@ -29,10 +38,22 @@ fn event(name: &str, words: &mut dyn Iterator<Item = &str>) -> Event {
             let incarnation = Incarnation::new(number(words));
             let held = words.map(|word| word.split_once('=').expect("room=epoch"));
             let held = held.map(|(name, epoch)| (room(name), Epoch::new(epoch.parse().unwrap())));
-            Event::Registered { node: node(id), incarnation, weight: 100, held: held.collect() }
+            let (id, zone) = id.split_once('@').unwrap_or((id, ""));
+            let joining = Joining { incarnation, weight: 100, zone: zone.to_owned() };
+            Event::Registered { node: node(id), joining, held: held.collect() }
         }
         "heartbeat" => {
-            Event::Heartbeat { node: node(id), incarnation: Incarnation::new(number(words)) }
+            let incarnation = Incarnation::new(number(words));
+            let load_ppm = words.next().map(ppm).unwrap_or_default();
+            let movable_until = Timestamp::new(u64::MAX);
+            let busiest = words.map(|word| word.split_once('=').expect("room=load"));
+            let busiest = busiest.map(|(name, load)| RoomLoad {
+                room: room(name),
+                load_ppm: ppm(load),
+                movable_until,
+            });
+            let report = Report { load_ppm, busiest: busiest.collect() };
+            Event::Heartbeat { node: node(id), incarnation, report }
         }
         "disconnect" => {
             Event::Disconnected { node: node(id), incarnation: Incarnation::new(number(words)) }
@@ -55,6 +76,9 @@ fn describe(action: &Action) -> String {
         Action::Publish { room } => format!("publish {room}"),
         Action::Tell { node, room } => format!("tell {node} {room}"),
         Action::Forget { node } => format!("forget {node}"),
+        Action::BrakeOn { lapses, of } => format!("brake on {lapses} of {of}"),
+        Action::BrakeOff { lapses } => format!("brake off {lapses}"),
+        Action::ProposeMove { room, from, to } => format!("propose {room} {from} -> {to}"),
         Action::Supersede { node, incarnation, by } => {
             format!("supersede {node} {} by {}", incarnation.get(), by.get())
         }

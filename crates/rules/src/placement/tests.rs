@@ -1,7 +1,9 @@
 //! Placement: the same everywhere, even, and still.
 
+mod simulation;
+
 use super::*;
-use alloc::{collections::BTreeMap, format};
+use alloc::{collections::BTreeMap, format, vec, vec::Vec};
 use proptest::{collection::vec as list, prelude::*};
 
 fn nodes(count: usize) -> Vec<NodeId> {
@@ -13,7 +15,7 @@ fn room(n: usize) -> RoomId {
 }
 
 fn idle(nodes: &[NodeId]) -> Vec<Candidate<'_>> {
-    nodes.iter().map(|node| Candidate { node, weight: 1, load: 0 }).collect()
+    nodes.iter().map(|node| Candidate { node, weight: 1, load: 0, near: false }).collect()
 }
 
 /// Rooms per node, where every room adds its load to the node it goes to.
@@ -32,7 +34,7 @@ fn shares(weights: &[u32], rooms: usize) -> Vec<usize> {
     let candidates: Vec<_> = nodes
         .iter()
         .zip(weights)
-        .map(|(node, weight)| Candidate { node, weight: *weight, load: 0 })
+        .map(|(node, weight)| Candidate { node, weight: *weight, load: 0, near: false })
         .collect();
     let mut count = BTreeMap::new();
     for n in 0..rooms {
@@ -45,7 +47,7 @@ fn shares(weights: &[u32], rooms: usize) -> Vec<usize> {
 fn no_node_no_place() {
     let nodes = nodes(1);
     assert_eq!(place(&room(1), &[]), None);
-    let drained = Candidate { node: &nodes[0], weight: 0, load: 0 };
+    let drained = Candidate { node: &nodes[0], weight: 0, load: 0, near: false };
     assert_eq!(place(&room(1), &[drained]), None);
 }
 
@@ -95,8 +97,10 @@ fn weights_are_respected() {
     }
     let nodes = nodes(2);
     let uneven = [(&nodes[0], 1), (&nodes[1], 3)];
-    let filled =
-        fill(uneven.map(|(node, weight)| Candidate { node, weight, load: 0 }).into(), 4_000);
+    let filled = fill(
+        uneven.map(|(node, weight)| Candidate { node, weight, load: 0, near: false }).into(),
+        4_000,
+    );
     assert!(filled[0].load.abs_diff(1_000) <= 10, "{filled:?}");
 }
 
@@ -128,7 +132,7 @@ fn preferred(loads: [u64; 10]) -> usize {
             // Idle nodes tie, so the first of those left is the next in order.
             let node = place(&room(1), &left).expect("a node");
             left.retain(|candidate| candidate.node != node);
-            Candidate { node, weight, load }
+            Candidate { node, weight, load, near: false }
         });
         let node = place(&room(1), &candidates).expect("a node");
         candidates.iter().position(|candidate| candidate.node == node).expect("one of them")
@@ -158,6 +162,85 @@ fn a_quarter_over_the_mean_is_the_most_that_a_node_takes() {
 }
 
 #[test]
+fn a_near_node_is_preferred_until_it_is_full() {
+    let nodes = nodes(10);
+    let near = |loads: [u64; 2]| {
+        let mut candidates = idle(&nodes);
+        candidates.iter_mut().for_each(|candidate| candidate.load = 100);
+        for (n, load) in loads.into_iter().enumerate() {
+            (candidates[n].load, candidates[n].near) = (load, true);
+        }
+        (0..200).map(|n| place(&room(n), &candidates).expect("a node").clone()).collect::<Vec<_>>()
+    };
+    assert!(near([100, 100]).iter().all(|node| nodes[..2].contains(node)));
+    assert!(near([100, 90]).iter().all(|node| *node == nodes[1]), "the least loaded of them");
+    assert!(near([200, 120]).iter().all(|node| *node == nodes[1]), "a full one is passed over");
+    assert!(near([200, 200]).iter().all(|node| nodes[2..].contains(node)), "all are full");
+}
+
+fn owned<'a>(rooms: &'a [RoomId], node: &'a NodeId, loads: &[u64]) -> Vec<Owned<'a>> {
+    let owned = rooms.iter().zip(loads);
+    owned.map(|(room, load)| Owned { room, node, load: *load, movable: true }).collect()
+}
+
+#[test]
+fn the_heaviest_room_that_fits_half_the_gap_moves() {
+    let nodes = nodes(3);
+    let rooms: Vec<_> = (0..4).map(room).collect();
+    let mut candidates = idle(&nodes);
+    for (candidate, load) in candidates.iter_mut().zip([140, 100, 60]) {
+        (candidate.weight, candidate.load) = (100, load);
+    }
+    let mut all = owned(&rooms, &nodes[0], &[60, 41, 39, 0]);
+    let moves = |all: &[Owned<'_>]| {
+        let moves = rebalance(&candidates, all);
+        moves.iter().map(|m| (m.room.clone(), m.from.clone(), m.to.clone())).collect::<Vec<_>>()
+    };
+    let expected = |n: usize| [(rooms[n].clone(), nodes[0].clone(), nodes[2].clone())];
+    assert_eq!(moves(&all), expected(2));
+    all[1].load = 40;
+    assert_eq!(moves(&all), expected(1), "half of the gap is 40");
+    all[1].movable = false;
+    assert_eq!(moves(&all), expected(2));
+    all[2].movable = false;
+    assert_eq!(moves(&all), [], "nothing that fits");
+}
+
+#[test]
+fn loads_within_a_tenth_of_the_mean_are_left_alone() {
+    let nodes = nodes(4);
+    let rooms: Vec<_> = (0..40).map(room).collect();
+    let moves = |loads: [u64; 4]| {
+        let mut candidates = idle(&nodes);
+        for (candidate, load) in candidates.iter_mut().zip(loads) {
+            candidate.load = load;
+        }
+        rebalance(&candidates, &owned(&rooms, &nodes[0], &[1; 40])).len()
+    };
+    assert_eq!(moves([110, 100, 100, 90]), 0);
+    assert_eq!(moves([111, 100, 100, 89]), 1);
+    assert_eq!(moves([109, 109, 109, 73]), 1, "one is too cold");
+    assert_eq!(moves([127, 91, 91, 91]), 1, "one is too hot");
+    assert_eq!(moves([0, 0, 0, 0]), 0);
+}
+
+#[test]
+fn a_node_without_weight_neither_gives_nor_takes() {
+    let nodes = nodes(3);
+    let rooms: Vec<_> = (0..2).map(room).collect();
+    let mut candidates = idle(&nodes);
+    for (candidate, (weight, load)) in candidates.iter_mut().zip([(0, 0), (1, 100), (1, 0)]) {
+        (candidate.weight, candidate.load) = (weight, load);
+    }
+    let mut all = owned(&rooms[..1], &nodes[1], &[10]);
+    all.extend(owned(&rooms[1..], &nodes[0], &[10]));
+    let moves = rebalance(&candidates, &all);
+    let expected = Move { room: &rooms[0], from: &nodes[1], to: &nodes[2] };
+    assert_eq!(moves, [expected]);
+    assert_eq!(rebalance(&[], &all), []);
+}
+
+#[test]
 fn the_logarithm_is_right() {
     for (x, log) in [(1_u64 << 63, 1.0), (1 << 62, 2.0), (1, 64.0), (0, 64.0)] {
         assert_eq!(minus_log2(x) as f64, log * (1_u64 << 40) as f64);
@@ -178,7 +261,7 @@ proptest! {
         let mut candidates: Vec<_> = nodes
             .iter()
             .zip(described)
-            .map(|(node, (weight, load))| Candidate { node, weight, load })
+            .map(|(node, (weight, load))| Candidate { node, weight, load, near: false })
             .collect();
         let placed = place(&room(n), &candidates);
         let able: Vec<_> = candidates.iter().filter(|c| c.weight > 0).map(|c| c.node).collect();

@@ -1,10 +1,16 @@
 //! The forms that a text among the settings may have to have.
 
+use std::net::IpAddr;
+
 /// The form of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// An address with its scheme.
     Url,
+    /// Such addresses, with commas between them.
+    Urls,
+    /// An address with its scheme, or that of a machine alone.
+    UrlOrIp,
     /// An address of Redis.
     RedisUrl,
     /// A name that may stand in a log, a path or a message.
@@ -24,6 +30,8 @@ impl Form {
     pub(super) fn named(name: &str) -> Option<Self> {
         match name {
             "url" => Some(Self::Url),
+            "urls" => Some(Self::Urls),
+            "url_or_ip" => Some(Self::UrlOrIp),
             "redis_url" => Some(Self::RedisUrl),
             "id" => Some(Self::Id),
             "secret" => Some(Self::Secret),
@@ -36,6 +44,8 @@ impl Form {
     pub fn words(self) -> &'static str {
         match self {
             Self::Url => "a URL like http://host:port",
+            Self::Urls => "URLs like http://host:port, with commas between them",
+            Self::UrlOrIp => "a URL like http://host:port, or an IP address",
             Self::RedisUrl => "a URL like redis://host:6379",
             Self::Id => "1 to 64 of A-Z a-z 0-9 _ -",
             Self::Secret => "32 bytes at least",
@@ -47,6 +57,8 @@ impl Form {
     pub fn fits(self, text: &str) -> bool {
         match self {
             Self::Url => text.parse::<http::Uri>().is_ok_and(|uri| uri.scheme().is_some()),
+            Self::Urls => text.split(',').all(|url| Self::Url.fits(url.trim())),
+            Self::UrlOrIp => Self::Url.fits(text) || text.parse::<IpAddr>().is_ok(),
             Self::RedisUrl => REDIS_SCHEMES.iter().any(|scheme| text.starts_with(scheme)),
             Self::Id => {
                 let fine = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';

@@ -229,6 +229,9 @@ fn a_bound_that_nobody_checks_is_refused() {
 fn each_form_takes_what_it_says() {
     for (form, fine, wrong) in [
         (Form::Url, "http://host:1", "host:1"),
+        (Form::Urls, "http://host:1, http://other:1", "http://host:1,"),
+        (Form::UrlOrIp, "http://host:1", "host:1"),
+        (Form::UrlOrIp, "fd00::1", "10.0.0"),
         (Form::RedisUrl, "rediss://host", "http://host"),
         (Form::Id, "a-Z_9", "a b"),
         (Form::Secret, "12345678901234567890123456789012", "1234567890123456789012345678901"),
