@@ -18,7 +18,7 @@ pub struct Config {
     pub redis: RedisConfig,
     /// Who may operate the cluster.
     pub admin: AdminConfig,
-    /// How long silence is borne.
+    /// Who this replica is, and how long silence of nodes is borne.
     pub cluster: ClusterConfig,
 }
 
@@ -36,6 +36,10 @@ pub struct HttpConfig {
 pub struct GrpcConfig {
     /// Address of gRPC.
     pub listen: SocketAddr,
+    /// How nodes and other replicas reach it. An IP address takes the port of
+    /// `listen`; empty derives all of it from `listen`.
+    #[schemars(extend("format" = "url_or_ip"))]
+    pub advertise: String,
 }
 
 /// Where the cluster's state is stored.
@@ -55,10 +59,14 @@ pub struct AdminConfig {
     pub token: String,
 }
 
-/// How long silence is borne.
+/// Who this replica is, and how long silence of nodes is borne.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClusterConfig {
+    /// Id of this replica, which no other may have; empty draws a random one at
+    /// start.
+    #[schemars(extend("format" = "id"))]
+    pub replica_id: String,
     /// How long a silent node keeps its rooms.
     #[schemars(range(min = 200, max = 60_000))]
     pub lease_ms: u64,
@@ -88,13 +96,13 @@ impl Default for HttpConfig {
 
 impl Default for GrpcConfig {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([0, 0, 0, 0], 7001)) }
+        Self { listen: SocketAddr::from(([0, 0, 0, 0], 7001)), advertise: String::new() }
     }
 }
 
 impl Default for ClusterConfig {
     fn default() -> Self {
-        Self { lease_ms: 3_000, heartbeat_ms: 1_000 }
+        Self { replica_id: String::new(), lease_ms: 3_000, heartbeat_ms: 1_000 }
     }
 }
 
@@ -116,7 +124,8 @@ mod tests {
     use super::*;
 
     fn with(lease_ms: u64, heartbeat_ms: u64) -> Config {
-        Config { cluster: ClusterConfig { lease_ms, heartbeat_ms }, ..Config::default() }
+        let cluster = ClusterConfig { lease_ms, heartbeat_ms, ..ClusterConfig::default() };
+        Config { cluster, ..Config::default() }
     }
 
     #[test]
@@ -139,6 +148,23 @@ mod tests {
         }
         for (lease, heartbeat) in [(200, 50), (60_000, 20_000), (3_000, 1_499)] {
             assert_eq!(with(lease, heartbeat).check(), Ok(()), "{lease} {heartbeat}");
+        }
+    }
+
+    #[test]
+    fn a_replica_has_an_id_and_an_endpoint_that_others_can_use() {
+        let named = |id: &str, advertise: &str| {
+            let mut config = Config::default();
+            id.clone_into(&mut config.cluster.replica_id);
+            advertise.clone_into(&mut config.grpc.advertise);
+            config.check().map_err(|error| error.key)
+        };
+        for good in ["http://10.0.0.1:7001", "10.0.0.1", "fd00::1"] {
+            assert_eq!(named("control-1", good), Ok(()), "{good}");
+        }
+        assert_eq!(named("control 1", ""), Err("cluster.replica_id"));
+        for bad in ["10.0.0.1:7001", "http://a b", "/x"] {
+            assert_eq!(named("", bad), Err("grpc.advertise"), "{bad}");
         }
     }
 

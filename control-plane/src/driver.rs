@@ -4,14 +4,14 @@
 use crate::{
     cluster::{Action, Cluster, Event},
     http::HttpState,
-    store::{Assigned, ClusterStore},
+    store::{Assigned, ClusterStore, StoreError, StoredRoom},
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use gavel_proto::{admin::v1 as admin, fleet::v1 as wire};
 use gavel_rules::{
     auction::AuctionRules,
     id::{Incarnation, NodeId, RoomId},
-    order::Epoch,
+    order::{Epoch, Term},
     time::{Millis, Timestamp},
 };
 use gavel_runtime::clock;
@@ -20,7 +20,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use wire::session_response::Kind as Down;
 
@@ -85,17 +85,32 @@ pub(crate) struct Registered {
 #[derive(Debug, Clone)]
 pub(crate) struct Driver {
     requests: mpsc::Sender<Request>,
+    over: CancellationToken,
 }
 
-/// The driver does not answer, since it stops.
+/// The driver does not answer: the process stops, or another replica leads.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("the control plane is stopping")]
+#[error("this replica no longer leads; try again")]
 pub(crate) struct Stopped;
+
+/// What a driver needs for its work.
+pub(crate) struct Start {
+    /// The term that it works under.
+    pub(crate) term: Term,
+    pub(crate) store: Arc<dyn ClusterStore>,
+    pub(crate) state: Arc<HttpState>,
+    pub(crate) lease: Millis,
+    pub(crate) heartbeat: Millis,
+    /// Told when the store knows a later leader.
+    pub(crate) fenced: Arc<Notify>,
+}
 
 struct Task {
     cluster: Cluster,
+    term: Term,
     store: Arc<dyn ClusterStore>,
     state: Arc<HttpState>,
+    fenced: Arc<Notify>,
     clock: Clock,
     lease: Millis,
     heartbeat: Millis,
@@ -121,9 +136,9 @@ struct Persist {
     epoch: Epoch,
 }
 
-/// Time as the cluster sees it: it begins at this machine's time, and then goes
+/// Time as a machine sees it: it begins at this machine's time, and then goes
 /// its own pace, so that a clock that is set lapses no lease.
-struct Clock {
+pub(crate) struct Clock {
     started_at: Timestamp,
     started: Instant,
 }
@@ -136,24 +151,33 @@ pub(crate) struct Known {
     pub(crate) epoch: Epoch,
 }
 
+// === impl Known ===
+
+impl From<StoredRoom> for Known {
+    fn from(stored: StoredRoom) -> Self {
+        let StoredRoom { room, rules, owner, epoch } = stored;
+        Self { room, rules, owner, epoch }
+    }
+}
+
 // === impl Driver ===
 
 impl Driver {
     /// Starts the driver's task with the rooms that are stored.
     pub(crate) fn start(
-        store: Arc<dyn ClusterStore>,
-        state: Arc<HttpState>,
-        lease: Millis,
-        heartbeat: Millis,
+        start: Start,
         known: Vec<Known>,
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
+        let Start { term, store, state, lease, heartbeat, fenced } = start;
         let (requests, inbox) = mpsc::channel(QUEUE_MAX);
-        let clock = Clock { started_at: now(), started: clock::monotonic() };
+        let (clock, over) = (Clock::start(), CancellationToken::new());
         let task = Task {
             cluster: Cluster::new(lease, clock.now()),
+            term,
             clock,
             store,
             state,
+            fenced,
             lease,
             heartbeat,
             rules: HashMap::new(),
@@ -167,7 +191,13 @@ impl Driver {
             outbox: BTreeMap::new(),
             wake_at: None,
         };
-        (Self { requests }, task.run(inbox, known))
+        let run = over.clone().run_until_cancelled_owned(task.run(inbox, known));
+        (Self { requests, over }, run.map(drop))
+    }
+
+    /// Ends the driver, and tells its sessions that it has.
+    pub(crate) fn over(&self) -> CancellationToken {
+        self.over.clone()
     }
 
     /// Hands over a request that wants no answer.
@@ -194,15 +224,15 @@ fn now() -> Timestamp {
 // === impl Clock ===
 
 impl Clock {
-    fn now(&self) -> Timestamp {
+    /// A clock that shows this machine's time now.
+    pub(crate) fn start() -> Self {
+        Self { started_at: now(), started: clock::monotonic() }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
         let passed = clock::monotonic().saturating_duration_since(self.started).as_millis();
         self.started_at.saturating_add(Millis::new(u64::try_from(passed).unwrap_or(u64::MAX)))
     }
-}
-
-/// Stops the task when the token says so.
-pub(crate) async fn until(stop: CancellationToken, task: impl Future<Output = ()>) {
-    stop.run_until_cancelled(task).await;
 }
 
 // === impl Task ===
@@ -317,11 +347,12 @@ impl Task {
 
     /// Stores an assignment; what comes of it is the machine's next event.
     fn persist(&self, Persist { room, expected, owner, epoch }: Persist) {
+        let (term, fenced) = (self.term, Arc::clone(&self.fenced));
         let (store, state) = (Arc::clone(&self.store), Arc::clone(&self.state));
         let span = tracing::info_span!("cluster.place", room.id = %room, node.id = %owner,
             epoch = epoch.get());
         let persist = async move {
-            match store.assign(&room, expected, Some(&owner), epoch).await {
+            match store.assign(term, &room, expected, Some(&owner), epoch).await {
                 Ok(Assigned::Done) => {
                     state.assignments.fetch_add(1, Ordering::Relaxed);
                     Event::Persisted { room, owner, epoch }
@@ -329,6 +360,11 @@ impl Task {
                 Ok(Assigned::Conflict { epoch }) => Event::Conflict { room, epoch },
                 Ok(Assigned::UnknownRoom) => {
                     tracing::warn!(room.id = %room, "the store no longer knows this room");
+                    Event::PersistFailed { room }
+                }
+                Err(StoreError::Fenced { by }) => {
+                    tracing::warn!(room.id = %room, %by, "a later leader has begun");
+                    fenced.notify_one();
                     Event::PersistFailed { room }
                 }
                 Err(error) => {

@@ -27,7 +27,7 @@ use parking_lot::Mutex;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU64},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -47,6 +47,8 @@ pub(crate) struct HttpState {
     pub(crate) store: Arc<dyn ClusterStore>,
     /// What nodes reported.
     pub(crate) rollup: Arc<Mutex<Rollup>>,
+    /// The term that this process leads under; zero while it does not.
+    pub(crate) leading_term: AtomicU64,
     /// Nodes whose lease holds.
     pub(crate) nodes_live: AtomicI64,
     /// Nodes that are silent and keep their rooms for the brake.
@@ -71,6 +73,7 @@ impl HttpState {
         Self {
             store,
             rollup,
+            leading_term: AtomicU64::new(0),
             nodes_live: AtomicI64::new(0),
             nodes_held: AtomicI64::new(0),
             brake: AtomicI64::new(0),
@@ -79,6 +82,15 @@ impl HttpState {
             moves_proposed: AtomicU64::new(0),
             config_refused: AtomicU64::new(0),
         }
+    }
+
+    /// Forgets what only a leader knows, or two replicas would tell of the
+    /// same nodes.
+    pub(crate) fn no_longer_leads(&self) {
+        for gauge in [&self.nodes_live, &self.nodes_held, &self.brake, &self.rooms] {
+            gauge.store(0, Ordering::Relaxed);
+        }
+        *self.rollup.lock() = Rollup::default();
     }
 }
 

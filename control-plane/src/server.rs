@@ -2,15 +2,15 @@
 
 use crate::{
     config::Config,
-    driver::{self, Driver, Known},
     grpc::{self, Documents, Holders, Services},
     http::{self, HttpState},
+    replica::{self, Office},
     rollup::Rollup,
-    store::{self, ClusterStore},
+    store::{self, Candidate, ClusterStore},
 };
 use anyhow::Context as _;
 use gavel_rules::time::Millis;
-use gavel_runtime::{backoff::Backoff, shutdown::Shutdown, tasks};
+use gavel_runtime::{backoff::Backoff, grpc as runtime_grpc, shutdown::Shutdown, tasks};
 use parking_lot::Mutex;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
@@ -51,31 +51,26 @@ impl ControlPlane {
         let grpc = bind("grpc.listen", config.grpc.listen).await?;
         let http = bind("http.listen", config.http.listen).await?;
         let (grpc_addr, http_addr) = (grpc.local_addr()?, http.local_addr()?);
-        let known = store.rooms().await.context("the rooms cannot be read")?;
-        let known = known.into_iter().map(|stored| Known {
-            room: stored.room,
-            rules: stored.rules,
-            owner: stored.owner,
-            epoch: stored.epoch,
-        });
-        let documents = Documents::load(&*store).await.context("the documents cannot be read")?;
-
+        let candidate = candidate(&config, grpc_addr);
         let tasks = tasks::Group::new();
         let rollup = Arc::new(Mutex::new(Rollup::default()));
         let state = Arc::new(HttpState::new(Arc::clone(&store), Arc::clone(&rollup)));
         let lease = Millis::new(config.cluster.lease_ms);
         let heartbeat = Millis::new(config.cluster.heartbeat_ms);
-        let (driver, run) = Driver::start(
-            Arc::clone(&store),
-            Arc::clone(&state),
+        let documents = Documents::new();
+        let office = Office {
+            store: Arc::clone(&store),
+            state: Arc::clone(&state),
+            documents: documents.clone(),
             lease,
             heartbeat,
-            known.collect(),
-        );
-        drop(tasks.spawn("driver", driver::until(tasks.token(), run)));
+        };
+        let started = replica::Task::start(office, candidate).await;
+        let (task, replica) = started.context("the store cannot be read")?;
+        drop(tasks.spawn("replica", task.run(tasks.token())));
         drop(tasks.spawn("http", http::serve(http, Arc::clone(&state), tasks.token())));
         let services = Services {
-            driver,
+            replica,
             store,
             documents,
             holders: Holders::default(),
@@ -107,6 +102,19 @@ impl ControlPlane {
             tracing::warn!(%overdue, "stopped all the same");
         }
     }
+}
+
+/// How this replica is known to others.
+fn candidate(config: &Config, grpc_addr: SocketAddr) -> Candidate {
+    let replica = match config.cluster.replica_id.as_str() {
+        "" => format!("control-{:08x}", rand::random::<u32>()),
+        id => id.to_owned(),
+    };
+    let endpoint = match config.grpc.advertise.as_str() {
+        "" => runtime_grpc::reachable(grpc_addr),
+        url => url.to_owned(),
+    };
+    Candidate { replica, endpoint }
 }
 
 async fn bind(key: &str, addr: SocketAddr) -> anyhow::Result<TcpListener> {

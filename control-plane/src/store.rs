@@ -1,13 +1,13 @@
-//! Where the state of the cluster is kept: rooms, who owns them, and the
-//! documents.
+//! Where the state of the cluster is kept: rooms, who owns them, the
+//! documents, and which replica of the control plane leads.
 //!
 //! ```text
 //!   driver --assign(room, expected epoch, owner, epoch)--> ClusterStore --Done | Conflict | UnknownRoom-->
 //! ```
 //!
-//! Every change compares what it was decided from, so that of two control
-//! planes the one that knew less is told. Both engines pass the suite in
-//! `conformance`.
+//! Every change compares what it was decided from, and the term of the leader
+//! that decided it: a leader that has a successor and does not know it yet can
+//! change nothing. All engines pass the suite in `conformance`.
 
 #[cfg(test)]
 mod conformance;
@@ -18,18 +18,44 @@ use async_trait::async_trait;
 use gavel_rules::{
     auction::AuctionRules,
     id::{NodeId, RoomId},
-    order::{Epoch, Version},
+    order::{Epoch, Term, Version},
+    time::Millis,
 };
 use std::{fmt::Debug, sync::Arc};
 
 pub use self::{memory::MemoryStore, redis::RedisStore};
 
-/// Rooms, their owners and the documents. Every call may be repeated.
+/// How long a replica leads without renewing.
+pub const LEASE: Millis = Millis::new(3_000);
+
+/// Rooms, their owners, the documents and the leader. Every call may be
+/// repeated. A change under a term that is not the newest is
+/// [`StoreError::Fenced`] and changes nothing.
 #[async_trait]
 pub trait ClusterStore: Debug + Send + Sync + 'static {
+    /// Renews the lease that `candidate` holds under `term`, takes one that is
+    /// free under a new term, or tells who leads. A leader whose lease ran out
+    /// keeps its term if nobody led meanwhile. Terms only rise.
+    async fn lead(
+        &self,
+        candidate: &Candidate,
+        term: Option<Term>,
+    ) -> Result<Leadership, StoreError>;
+
+    /// Gives the lease back, if it is this one.
+    async fn resign(&self, candidate: &Candidate, term: Term) -> Result<(), StoreError>;
+
     /// Keeps a room that has no owner yet; false if there is one of that id,
     /// which then stays as it is.
-    async fn create_room(&self, room: &RoomId, rules: &AuctionRules) -> Result<bool, StoreError>;
+    async fn create_room(
+        &self,
+        term: Term,
+        room: &RoomId,
+        rules: &AuctionRules,
+    ) -> Result<bool, StoreError>;
+
+    /// One room; none if there is no such room.
+    async fn room(&self, room: &RoomId) -> Result<Option<StoredRoom>, StoreError>;
 
     /// Every room, by id.
     async fn rooms(&self) -> Result<Vec<StoredRoom>, StoreError>;
@@ -40,6 +66,7 @@ pub trait ClusterStore: Debug + Send + Sync + 'static {
     /// later than the stored one is a conflict.
     async fn assign(
         &self,
+        term: Term,
         room: &RoomId,
         expected: Epoch,
         owner: Option<&NodeId>,
@@ -53,6 +80,7 @@ pub trait ClusterStore: Debug + Send + Sync + 'static {
     /// whatever is there. The version of one that was never put is zero.
     async fn put_document(
         &self,
+        term: Term,
         name: DocumentName,
         expected: Option<Version>,
         body: &str,
@@ -60,6 +88,26 @@ pub trait ClusterStore: Debug + Send + Sync + 'static {
 
     /// Asks whether the store answers.
     async fn ping(&self) -> Result<(), StoreError>;
+}
+
+/// A replica that would lead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its id: no other replica has the same, and it has no space in it.
+    pub replica: String,
+    /// Where others reach its gRPC, as a URL.
+    pub endpoint: String,
+}
+
+/// Who leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leadership {
+    /// The replica that leads.
+    pub leader: Candidate,
+    /// Counts leaders.
+    pub term: Term,
+    /// Counts the changes of all documents.
+    pub changes: u64,
 }
 
 /// A room as stored.
@@ -122,6 +170,12 @@ pub enum StoreError {
     /// It cannot be reached now. What was asked for may have happened.
     #[error("the store does not answer")]
     Unavailable,
+    /// A later leader has begun; nothing was changed.
+    #[error("another replica leads, since term {by}")]
+    Fenced {
+        /// Under which term.
+        by: Term,
+    },
     /// What it holds, or its address, cannot be understood.
     #[error("the store cannot be used: {0}")]
     Corrupt(String),
@@ -142,6 +196,9 @@ pub fn open(redis_url: Option<&str>) -> Result<Arc<dyn ClusterStore>, StoreError
 // === impl DocumentName ===
 
 impl DocumentName {
+    /// Each of them.
+    pub const ALL: [Self; 2] = [Self::Limits, Self::Flags];
+
     /// The word for it in keys and on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

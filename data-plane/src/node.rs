@@ -230,15 +230,11 @@ fn shell(config: Config, store: Arc<dyn RoomStore>) -> anyhow::Result<Shell> {
 
 /// Where the settings leave it open, the node is reached where it listens.
 fn name_addresses(config: &mut Config, http: SocketAddr, relay: SocketAddr) {
-    let reachable = |addr: SocketAddr| {
-        let ip = if addr.ip().is_unspecified() { [127, 0, 0, 1].into() } else { addr.ip() };
-        format!("http://{}", SocketAddr::new(ip, addr.port()))
-    };
     if config.http.public_url.is_empty() {
-        config.http.public_url = reachable(http);
+        config.http.public_url = grpc::reachable(http);
     }
     if config.relay.advertise.is_empty() {
-        config.relay.advertise = reachable(relay);
+        config.relay.advertise = grpc::reachable(relay);
     }
 }
 

@@ -6,7 +6,10 @@ use crate::{
     store::{ClusterStore, Document, DocumentName, StoreError},
 };
 use gavel_proto::config::v1::{self as wire, config_service_server::ConfigService, resource::Kind};
-use gavel_rules::{id::NodeId, order::Version};
+use gavel_rules::{
+    id::NodeId,
+    order::{Term, Version},
+};
 use gavel_runtime::tasks;
 use parking_lot::Mutex;
 use std::{
@@ -51,14 +54,43 @@ struct Holding {
 // === impl Documents ===
 
 impl Documents {
-    /// Reads what is stored; stores the defaults where nothing is.
-    pub(crate) async fn load(store: &dyn ClusterStore) -> Result<Self, StoreError> {
-        let limits = limits::to_json(&gavel_proto::limits::defaults());
-        let newest = Newest {
-            limits: stored(store, DocumentName::Limits, &limits).await?,
-            flags: stored(store, DocumentName::Flags, flags::DEFAULT_DOCUMENT).await?,
-        };
-        Ok(Self { newest: Arc::new(watch::Sender::new(newest)) })
+    /// The defaults, of version zero: nothing has been read yet.
+    pub(crate) fn new() -> Self {
+        let default = |name| Document { version: Version::default(), body: default_body(name) };
+        let newest =
+            Newest { limits: default(DocumentName::Limits), flags: default(DocumentName::Flags) };
+        Self { newest: Arc::new(watch::Sender::new(newest)) }
+    }
+
+    /// Stores the defaults where nothing is stored.
+    pub(crate) async fn seed(
+        &self,
+        store: &dyn ClusterStore,
+        term: Term,
+    ) -> Result<(), StoreError> {
+        for name in DocumentName::ALL {
+            if store.document(name).await?.is_none() {
+                let none = Some(Version::default());
+                store.put_document(term, name, none, &default_body(name)).await?;
+            }
+        }
+        self.refresh(store).await
+    }
+
+    /// Reads what is stored.
+    pub(crate) async fn refresh(&self, store: &dyn ClusterStore) -> Result<(), StoreError> {
+        for name in DocumentName::ALL {
+            if let Some(document) = store.document(name).await? {
+                self.changed(name, document);
+            }
+        }
+        Ok(())
+    }
+
+    /// How many changes of the documents are known here.
+    pub(crate) fn changes(&self) -> u64 {
+        let newest = self.newest.borrow();
+        newest.limits.version.get() + newest.flags.version.get()
     }
 
     pub(crate) fn newest(&self) -> Newest {
@@ -80,17 +112,11 @@ impl Documents {
     }
 }
 
-async fn stored(
-    store: &dyn ClusterStore,
-    name: DocumentName,
-    default: &str,
-) -> Result<Document, StoreError> {
-    if let Some(document) = store.document(name).await? {
-        return Ok(document);
+fn default_body(name: DocumentName) -> String {
+    match name {
+        DocumentName::Limits => limits::to_json(&gavel_proto::limits::defaults()),
+        DocumentName::Flags => flags::DEFAULT_DOCUMENT.to_owned(),
     }
-    store.put_document(name, None, default).await?;
-    let gone = || StoreError::Corrupt("a document that was stored is not there".to_owned());
-    store.document(name).await?.ok_or_else(gone)
 }
 
 // === impl Holders ===

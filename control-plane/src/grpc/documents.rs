@@ -23,7 +23,9 @@ impl Services {
         body: String,
     ) -> Result<Version, CallError> {
         let expected = (edited_from > 0).then(|| Version::new(edited_from));
-        match self.store.put_document(name, expected, &body).await? {
+        let (term, _) = self.leading()?;
+        let put = self.store.put_document(term, name, expected, &body).await;
+        match self.changed(put)? {
             Put::Done(version) => {
                 self.documents.changed(name, Document { version, body });
                 Ok(version)

@@ -1,7 +1,11 @@
 //! The sessions of nodes.
 
 use super::{Services, first_message, status::CallError};
-use crate::driver::{Outgoing, Registered, Request as Ask, Stopped};
+use crate::{
+    driver::{Outgoing, Registered, Request as Ask, Stopped},
+    replica::Standing,
+    store::StoredRoom,
+};
 use futures::{StreamExt as _, stream::BoxStream};
 use gavel_proto::fleet::v1::{
     self as wire, fleet_service_server::FleetService, session_request::Kind as Up,
@@ -29,21 +33,26 @@ impl FleetService for Services {
             return Err(CallError::invalid("register", "must be the first message").into());
         };
         let register = registered(about)?;
+        let driver = match self.leading() {
+            Ok((_, driver)) => driver,
+            Err(error) => return self.redirect(error),
+        };
         let (sender, receiver) = mpsc::channel(QUEUE_MAX);
         let outgoing = Outgoing { sender, end: CancellationToken::new() };
         let end = outgoing.end.clone();
         let (node, incarnation) = (register.node.clone(), register.incarnation);
         tracing::info!(node.id = %node, incarnation = incarnation.get(), "a node registers");
         let opened = Ask::Opened { register, outgoing: outgoing.clone() };
-        self.driver.tell(opened).await.map_err(CallError::from)?;
+        driver.tell(opened).await.map_err(CallError::from)?;
 
-        let (driver, stop) = (self.driver.clone(), self.stop.clone());
+        let (over, stop) = (driver.over(), self.stop.clone());
         drop(tasks::spawn("fleet.session", async move {
             loop {
                 let message = tokio::select! {
                     message = requests.message() => message,
                     () = outgoing.sender.closed() => break,
                     () = outgoing.end.cancelled() => break,
+                    () = over.cancelled() => break,
                     () = stop.cancelled() => break,
                 };
                 let Ok(Some(message)) = message else { break };
@@ -68,10 +77,26 @@ impl FleetService for Services {
     ) -> Result<Response<wire::ResolveRoomResponse>, Status> {
         let id = request.into_inner().room_id;
         let room = id.parse().map_err(CallError::id("room_id"))?;
-        let asked = self.driver.ask(|answer| Ask::Room { room, answer }).await;
-        let found = asked.map_err(CallError::from)?.ok_or(CallError::NoRoom(id))?;
-        let (owner, epoch) = (found.owner, found.epoch);
-        Ok(Response::new(wire::ResolveRoomResponse { owner, epoch }))
+        let found = self.store.room(&room).await.map_err(CallError::from)?;
+        let StoredRoom { owner, epoch, .. } = found.ok_or(CallError::NoRoom(id))?;
+        let owner = owner.map(|owner| owner.to_string()).unwrap_or_default();
+        Ok(Response::new(wire::ResolveRoomResponse { owner, epoch: epoch.get() }))
+    }
+}
+
+impl Services {
+    /// Sends a node to the leader, if one is known.
+    fn redirect(
+        &self,
+        error: CallError,
+    ) -> Result<Response<<Self as FleetService>::SessionStream>, Status> {
+        let Standing::Follows(Some(leader)) = self.replica.standing() else {
+            return Err(error.into());
+        };
+        let redirect = wire::Redirect { endpoint: leader.endpoint, term: leader.term.get() };
+        let kind = Some(wire::session_response::Kind::Redirect(redirect));
+        let answer = futures::stream::iter([Ok(wire::SessionResponse { kind })]);
+        Ok(Response::new(answer.boxed()))
     }
 }
 

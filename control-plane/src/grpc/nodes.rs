@@ -12,7 +12,8 @@ impl NodeService for Services {
         &self,
         _: Request<wire::ListNodesRequest>,
     ) -> Result<Response<wire::ListNodesResponse>, Status> {
-        let asked = self.driver.ask(|answer| Ask::Nodes { answer }).await;
+        let driver = self.driver().ok_or(CallError::NoLeader)?;
+        let asked = driver.ask(|answer| Ask::Nodes { answer }).await;
         let (mut nodes, brake) = asked.map_err(CallError::from)?;
         for node in &mut nodes {
             // A node has its stream of documents here or with another replica;
@@ -21,7 +22,8 @@ impl NodeService for Services {
             node.limits_version = node.limits_version.max(limits);
             node.flags_version = node.flags_version.max(flags);
         }
-        Ok(Response::new(wire::ListNodesResponse { nodes, brake, ..Default::default() }))
+        let (term, replica_id) = (self.replica.term(), self.replica.id.to_string());
+        Ok(Response::new(wire::ListNodesResponse { nodes, brake, replica_id, term }))
     }
 
     #[tracing::instrument(name = "nodes.release_brake", skip_all)]
@@ -29,7 +31,8 @@ impl NodeService for Services {
         &self,
         _: Request<wire::ReleaseBrakeRequest>,
     ) -> Result<Response<wire::ReleaseBrakeResponse>, Status> {
-        let asked = self.driver.ask(|answer| Ask::ReleaseBrake { answer }).await;
+        let (_, driver) = self.leading()?;
+        let asked = driver.ask(|answer| Ask::ReleaseBrake { answer }).await;
         let nodes = u32::try_from(asked.map_err(CallError::from)?).unwrap_or(u32::MAX);
         Ok(Response::new(wire::ReleaseBrakeResponse { nodes }))
     }

@@ -1,7 +1,7 @@
 //! Rooms, as operators make, see and command them.
 
 use super::{Services, status::CallError};
-use crate::driver::Request as Ask;
+use crate::{driver::Request as Ask, store::StoredRoom};
 use gavel_proto::{
     admin::v1::{self as wire, room_service_server::RoomService},
     fleet::v1::{self as fleet, command::Kind},
@@ -23,8 +23,22 @@ const PAGE_DEFAULT: u32 = 100;
 impl Services {
     async fn known(&self, id: &str) -> Result<(RoomId, wire::Room), CallError> {
         let room: RoomId = id.parse().map_err(CallError::id("id"))?;
-        let asked = self.driver.ask(|answer| Ask::Room { room: room.clone(), answer }).await?;
-        asked.map(|found| (room, found)).ok_or_else(|| CallError::NoRoom(id.to_owned()))
+        let found = match self.driver() {
+            Some(driver) => driver.ask(|answer| Ask::Room { room: room.clone(), answer }).await?,
+            // Nobody leads; the store knows all but the room's state.
+            None => self.store.room(&room).await?.map(described),
+        };
+        found.map(|found| (room, found)).ok_or_else(|| CallError::NoRoom(id.to_owned()))
+    }
+
+    /// Rooms after an id, by id.
+    async fn page(&self, after: String, limit: usize) -> Result<Vec<wire::Room>, CallError> {
+        if let Some(driver) = self.driver() {
+            return Ok(driver.ask(|answer| Ask::Rooms { after, limit, answer }).await?);
+        }
+        let rooms = self.store.rooms().await?.into_iter();
+        let rooms = rooms.filter(|stored| stored.room.as_ref() > after.as_str()).take(limit);
+        Ok(rooms.map(described).collect())
     }
 
     /// Stores a room and has it placed.
@@ -32,21 +46,22 @@ impl Services {
         if self.state.rooms.load(Ordering::Relaxed) >= ROOMS_MAX {
             return Err(CallError::TooManyRooms { max: ROOMS_MAX });
         }
+        let (term, driver) = self.leading()?;
         let mut stored = rules.clone();
-        if !self.store.create_room(&room, &rules).await? {
-            let asked = self.driver.ask(|answer| Ask::Room { room: room.clone(), answer }).await?;
+        let created = self.store.create_room(term, &room, &rules).await;
+        if !self.changed(created)? {
+            let asked = driver.ask(|answer| Ask::Room { room: room.clone(), answer }).await?;
             if asked.is_some() {
                 return Err(CallError::RoomExists(room.to_string()));
             }
             // Stored by a call whose answer from the store was lost: it must
             // not stay without an owner until the next start.
-            let mut rooms = self.store.rooms().await?.into_iter();
-            let found = rooms.find(|found| found.room == room).map(|found| found.rules);
+            let found = self.store.room(&room).await?.map(|found| found.rules);
             let lost = || CallError::Unavailable("the room came and went; try again".to_owned());
             stored = found.ok_or_else(lost)?;
         }
         let same = stored == rules;
-        let created = self.driver.ask(|done| {
+        let created = driver.ask(|done| {
             let (room, rules) = (room.clone(), Box::new(stored));
             Ask::Created { room, rules, done }
         });
@@ -58,7 +73,8 @@ impl Services {
     /// Has the owner of a room do something; returns the room after it.
     async fn command(&self, id: &str, kind: Kind) -> Result<wire::Room, CallError> {
         let (room, mut found) = self.known(id).await?;
-        let ask = self.driver.ask(|answer| Ask::Command { room, kind, answer });
+        let (_, driver) = self.leading()?;
+        let ask = driver.ask(|answer| Ask::Command { room, kind, answer });
         let away = || CallError::Unavailable(format!("the owner of room {id} does not answer"));
         let answered = tokio::time::timeout(OWNER_WAIT, ask).await;
         let result = answered.map_err(|_| away())?.map_err(|_| away())?;
@@ -68,6 +84,19 @@ impl Services {
         found.view = result.view;
         found.viewers = result.viewers;
         Ok(found)
+    }
+}
+
+/// A room as the store holds it.
+fn described(stored: StoredRoom) -> wire::Room {
+    let StoredRoom { room, rules, owner, epoch } = stored;
+    wire::Room {
+        id: room.to_string(),
+        rules: Some(rules.into()),
+        owner: owner.map(|owner| owner.to_string()).unwrap_or_default(),
+        epoch: epoch.get(),
+        view: None,
+        viewers: 0,
     }
 }
 
@@ -109,8 +138,7 @@ impl RoomService for Services {
         let wire::ListRoomsRequest { page_size, page_token: after } = request.into_inner();
         let size = if page_size == 0 { PAGE_DEFAULT } else { page_size.min(PAGE_MAX) };
         let limit = usize::try_from(size).unwrap_or(usize::MAX);
-        let asked = self.driver.ask(|answer| Ask::Rooms { after, limit, answer }).await;
-        let rooms = asked.map_err(CallError::from)?;
+        let rooms = self.page(after, limit).await?;
         let last = rooms.last().filter(|_| rooms.len() == limit).map(|room| room.id.clone());
         let next_page_token = last.unwrap_or_default();
         Ok(Response::new(wire::ListRoomsResponse { rooms, next_page_token }))

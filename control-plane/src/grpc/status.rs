@@ -27,6 +27,8 @@ pub(crate) enum CallError {
     TooManyRooms { max: i64 },
     #[error("{0}")]
     Refused(String),
+    #[error("no replica of the control plane leads just now; try again")]
+    NoLeader,
     #[error("{0}")]
     Unavailable(String),
     #[error("the first message did not come in time")]
@@ -78,6 +80,7 @@ impl From<CallError> for Status {
             CallError::Outdated { .. } => (Code::Aborted, "OUTDATED"),
             CallError::Refused(_) => (Code::FailedPrecondition, "REFUSED"),
             CallError::TooManyRooms { .. } => (Code::ResourceExhausted, "TOO_MANY_ROOMS"),
+            CallError::NoLeader => (Code::Unavailable, "NO_LEADER"),
             CallError::Unavailable(_) => (Code::Unavailable, "UNAVAILABLE"),
             CallError::Silent => (Code::DeadlineExceeded, "SILENT"),
             CallError::Far => (Code::PermissionDenied, "NOT_LOCAL"),
@@ -88,7 +91,7 @@ impl From<CallError> for Status {
             CallError::Invalid { field, message } => {
                 details.add_bad_request_violation(field, message);
             }
-            CallError::Unavailable(_) => {
+            CallError::Unavailable(_) | CallError::NoLeader => {
                 details.set_retry_info(Some(RETRY_AFTER));
             }
             CallError::NoRoom(_)

@@ -23,6 +23,15 @@ struct Page {
 /// Every metric of the cluster and of this process.
 pub(super) fn page(state: &HttpState, now: Timestamp) -> String {
     let mut page = Page::default();
+    let term = state.leading_term.load(Ordering::Relaxed);
+    page.scalar(
+        "gavel_control_leader",
+        "gauge",
+        "1 on the replica that leads.",
+        u8::from(term > 0),
+    );
+    let help = "The term that this process leads under, 0 if it does not.";
+    page.scalar("gavel_control_term", "gauge", help, term);
     let rollup = state.rollup.lock();
     let nodes_live = state.nodes_live.load(Ordering::Relaxed);
     page.scalar("gavel_control_nodes_live", "gauge", "Nodes whose lease holds.", nodes_live);

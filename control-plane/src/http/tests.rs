@@ -1,13 +1,16 @@
 //! The routes over a real socket, and the page as text.
 
 use super::*;
-use crate::store::{Assigned, Document, DocumentName, MemoryStore, Put, StoreError, StoredRoom};
+use crate::store::{
+    Assigned, Candidate, Document, DocumentName, Leadership, MemoryStore, Put, StoreError,
+    StoredRoom,
+};
 use async_trait::async_trait;
 use gavel_proto::telemetry::v1::{Counter, Gauge, Histogram, StreamReportsRequest};
 use gavel_rules::{
     auction::AuctionRules,
     id::{NodeId, RoomId},
-    order::{Epoch, Version},
+    order::{Epoch, Term, Version},
 };
 use std::sync::atomic::Ordering;
 use tokio::{
@@ -21,7 +24,19 @@ struct Gone;
 
 #[async_trait]
 impl ClusterStore for Gone {
-    async fn create_room(&self, _: &RoomId, _: &AuctionRules) -> Result<bool, StoreError> {
+    async fn lead(&self, _: &Candidate, _: Option<Term>) -> Result<Leadership, StoreError> {
+        Err(StoreError::Unavailable)
+    }
+
+    async fn resign(&self, _: &Candidate, _: Term) -> Result<(), StoreError> {
+        Err(StoreError::Unavailable)
+    }
+
+    async fn room(&self, _: &RoomId) -> Result<Option<StoredRoom>, StoreError> {
+        Err(StoreError::Unavailable)
+    }
+
+    async fn create_room(&self, _: Term, _: &RoomId, _: &AuctionRules) -> Result<bool, StoreError> {
         Err(StoreError::Unavailable)
     }
 
@@ -31,6 +46,7 @@ impl ClusterStore for Gone {
 
     async fn assign(
         &self,
+        _: Term,
         _: &RoomId,
         _: Epoch,
         _: Option<&NodeId>,
@@ -45,6 +61,7 @@ impl ClusterStore for Gone {
 
     async fn put_document(
         &self,
+        _: Term,
         _: DocumentName,
         _: Option<Version>,
         _: &str,
@@ -141,7 +158,13 @@ fn the_page_holds_each_family_once_and_in_one_piece() {
     state.nodes_live.store(1, Ordering::Relaxed);
     state.assignments.store(9, Ordering::Relaxed);
     state.rollup.lock().report(report(), Timestamp::new(0));
-    let expected = r#"# HELP gavel_control_nodes_live Nodes whose lease holds.
+    let expected = r#"# HELP gavel_control_leader 1 on the replica that leads.
+# TYPE gavel_control_leader gauge
+gavel_control_leader 0
+# HELP gavel_control_term The term that this process leads under, 0 if it does not.
+# TYPE gavel_control_term gauge
+gavel_control_term 0
+# HELP gavel_control_nodes_live Nodes whose lease holds.
 # TYPE gavel_control_nodes_live gauge
 gavel_control_nodes_live 1
 # HELP gavel_control_nodes_reporting Nodes that reported within the last 10000 ms.

@@ -1,8 +1,12 @@
 -- Gives a room to an owner under a new epoch.
 --
--- KEYS: rooms, owners        ARGV: room, expected epoch, owner or '', epoch
--- Replies {word, epoch}, the epoch as text because Lua rounds large numbers.
+-- KEYS: rooms, owners, term        ARGV: room, expected epoch, owner or '', epoch, the writer's term
+-- Replies {word, epoch or newest term}, as text because Lua rounds large numbers.
 
+local newest = redis.call('GET', KEYS[3]) or '0'
+if tonumber(newest) > tonumber(ARGV[5]) then
+  return {'fenced', newest}
+end
 if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then
   return {'unknown', '0'}
 end

@@ -40,6 +40,9 @@ on_every_engine! {
     of_many_assignments_one_wins
     a_document_compares_the_version
     of_many_edits_one_wins
+    a_leader_keeps_its_term_and_is_told_of_changes
+    an_older_term_changes_nothing
+    one_room_is_found_as_all_are
     the_store_answers
 }
 
@@ -50,6 +53,9 @@ fn room(name: &str) -> RoomId {
 fn node(name: &str) -> NodeId {
     name.parse().unwrap()
 }
+
+/// The term of a leader where nobody else ever led.
+const TERM: Term = Term::new(1);
 
 fn epoch(number: u64) -> Epoch {
     Epoch::new(number)
@@ -79,8 +85,8 @@ async fn only(store: &dyn ClusterStore) -> StoredRoom {
 async fn a_room_is_created_once(store: Arc<dyn ClusterStore>) {
     assert_eq!(store.rooms().await, Ok(vec![]));
     let lamp = rules("A lamp: \"x\" {c} \u{1f4a1}\n");
-    assert_eq!(store.create_room(&room("1"), &lamp).await, Ok(true));
-    assert_eq!(store.create_room(&room("1"), &rules("A chair")).await, Ok(false));
+    assert_eq!(store.create_room(TERM, &room("1"), &lamp).await, Ok(true));
+    assert_eq!(store.create_room(TERM, &room("1"), &rules("A chair")).await, Ok(false));
     let stored = StoredRoom { room: room("1"), rules: lamp, owner: None, epoch: epoch(0) };
     assert_eq!(only(&*store).await, stored);
 }
@@ -88,11 +94,14 @@ async fn a_room_is_created_once(store: Arc<dyn ClusterStore>) {
 async fn rooms_come_by_id_with_their_owners(store: Arc<dyn ClusterStore>) {
     let names: Vec<_> = (0..1_000).map(|n| format!("room-{n:03}")).collect();
     for name in names.iter().rev() {
-        assert_eq!(store.create_room(&room(name), &rules(name)).await, Ok(true));
+        assert_eq!(store.create_room(TERM, &room(name), &rules(name)).await, Ok(true));
     }
     let owner = node("node-1");
     let owned = room("room-500");
-    assert_eq!(store.assign(&owned, epoch(0), Some(&owner), epoch(1)).await, Ok(Assigned::Done));
+    assert_eq!(
+        store.assign(TERM, &owned, epoch(0), Some(&owner), epoch(1)).await,
+        Ok(Assigned::Done)
+    );
     let rooms = store.rooms().await.unwrap();
     let found: Vec<_> = rooms.iter().map(|stored| stored.room.to_string()).collect();
     assert_eq!(found, names);
@@ -106,36 +115,39 @@ async fn rooms_come_by_id_with_their_owners(store: Arc<dyn ClusterStore>) {
 
 async fn an_assignment_compares_the_epoch(store: Arc<dyn ClusterStore>) {
     let (one, a, b) = (room("1"), node("a"), node("b"));
-    let unknown = store.assign(&one, epoch(0), Some(&a), epoch(1)).await;
+    let unknown = store.assign(TERM, &one, epoch(0), Some(&a), epoch(1)).await;
     assert_eq!(unknown, Ok(Assigned::UnknownRoom));
     assert_eq!(store.rooms().await, Ok(vec![]), "it creates nothing");
-    store.create_room(&one, &rules("1")).await.unwrap();
-    assert_eq!(store.assign(&one, epoch(0), Some(&a), epoch(7)).await, Ok(Assigned::Done));
-    let late = store.assign(&one, epoch(0), Some(&b), epoch(8)).await;
+    store.create_room(TERM, &one, &rules("1")).await.unwrap();
+    assert_eq!(store.assign(TERM, &one, epoch(0), Some(&a), epoch(7)).await, Ok(Assigned::Done));
+    let late = store.assign(TERM, &one, epoch(0), Some(&b), epoch(8)).await;
     assert_eq!(late, Ok(Assigned::Conflict { epoch: epoch(7) }));
     let stored = only(&*store).await;
     assert_eq!((stored.owner, stored.epoch), (Some(a), epoch(7)));
-    assert_eq!(store.assign(&one, epoch(7), None, epoch(8)).await, Ok(Assigned::Done));
+    assert_eq!(store.assign(TERM, &one, epoch(7), None, epoch(8)).await, Ok(Assigned::Done));
     let stored = only(&*store).await;
     assert_eq!((stored.owner, stored.epoch), (None, epoch(8)));
 }
 
 async fn an_assignment_may_be_repeated(store: Arc<dyn ClusterStore>) {
     let (one, a, b) = (room("1"), node("a"), node("b"));
-    store.create_room(&one, &rules("1")).await.unwrap();
+    store.create_room(TERM, &one, &rules("1")).await.unwrap();
     for _ in 0..2 {
-        assert_eq!(store.assign(&one, epoch(0), Some(&a), epoch(1)).await, Ok(Assigned::Done));
+        assert_eq!(
+            store.assign(TERM, &one, epoch(0), Some(&a), epoch(1)).await,
+            Ok(Assigned::Done)
+        );
     }
-    let other = store.assign(&one, epoch(0), Some(&b), epoch(1)).await;
+    let other = store.assign(TERM, &one, epoch(0), Some(&b), epoch(1)).await;
     assert_eq!(other, Ok(Assigned::Conflict { epoch: epoch(1) }), "the same epoch, another owner");
 }
 
 async fn an_epoch_never_falls(store: Arc<dyn ClusterStore>) {
     let (one, a, b) = (room("1"), node("a"), node("b"));
-    store.create_room(&one, &rules("1")).await.unwrap();
-    store.assign(&one, epoch(0), Some(&a), epoch(10)).await.unwrap();
+    store.create_room(TERM, &one, &rules("1")).await.unwrap();
+    store.assign(TERM, &one, epoch(0), Some(&a), epoch(10)).await.unwrap();
     for lower in [9, 10] {
-        let outcome = store.assign(&one, epoch(10), Some(&b), epoch(lower)).await;
+        let outcome = store.assign(TERM, &one, epoch(10), Some(&b), epoch(lower)).await;
         assert_eq!(outcome, Ok(Assigned::Conflict { epoch: epoch(10) }));
     }
     assert_eq!(only(&*store).await.owner, Some(a));
@@ -143,19 +155,19 @@ async fn an_epoch_never_falls(store: Arc<dyn ClusterStore>) {
 
 async fn a_large_epoch_keeps_every_digit(store: Arc<dyn ClusterStore>) {
     let (one, a) = (room("1"), node("a"));
-    store.create_room(&one, &rules("1")).await.unwrap();
+    store.create_room(TERM, &one, &rules("1")).await.unwrap();
     let large = epoch(u64::MAX - 1);
-    assert_eq!(store.assign(&one, epoch(0), Some(&a), large).await, Ok(Assigned::Done));
+    assert_eq!(store.assign(TERM, &one, epoch(0), Some(&a), large).await, Ok(Assigned::Done));
     assert_eq!(only(&*store).await.epoch, large);
-    let late = store.assign(&one, epoch(u64::MAX), Some(&a), epoch(1)).await;
+    let late = store.assign(TERM, &one, epoch(u64::MAX), Some(&a), epoch(1)).await;
     assert_eq!(late, Ok(Assigned::Conflict { epoch: large }));
 }
 
 async fn of_many_assignments_one_wins(store: Arc<dyn ClusterStore>) {
     let one = room("1");
-    store.create_room(&one, &rules("1")).await.unwrap();
+    store.create_room(TERM, &one, &rules("1")).await.unwrap();
     let nodes: Vec<_> = (0..20).map(|n| node(&format!("node-{n}"))).collect();
-    let tries = nodes.iter().map(|owner| store.assign(&one, epoch(0), Some(owner), epoch(1)));
+    let tries = nodes.iter().map(|owner| store.assign(TERM, &one, epoch(0), Some(owner), epoch(1)));
     let outcomes = futures::future::try_join_all(tries).await.unwrap();
     let mut winners = nodes.iter().zip(&outcomes).filter(|(_, done)| **done == Assigned::Done);
     let (winner, _) = winners.next().unwrap();
@@ -168,7 +180,7 @@ async fn a_document_compares_the_version(store: Arc<dyn ClusterStore>) {
     let version = Version::new;
     let put = |name, expected: Option<u64>, body| {
         let store = Arc::clone(&store);
-        async move { store.put_document(name, expected.map(version), body).await.unwrap() }
+        async move { store.put_document(TERM, name, expected.map(version), body).await.unwrap() }
     };
     assert_eq!(store.document(Limits).await, Ok(None));
     assert_eq!(put(Limits, Some(1), "x").await, Put::Conflict(version(0)));
@@ -185,14 +197,99 @@ async fn a_document_compares_the_version(store: Arc<dyn ClusterStore>) {
 async fn of_many_edits_one_wins(store: Arc<dyn ClusterStore>) {
     let bodies: Vec<_> = (0..20).map(|n| n.to_string()).collect();
     let none = Some(Version::default());
-    let tries = bodies.iter().map(|body| store.put_document(DocumentName::Flags, none, body));
+    let tries = bodies.iter().map(|body| store.put_document(TERM, DocumentName::Flags, none, body));
     let outcomes = futures::future::try_join_all(tries).await.unwrap();
     let done = Put::Done(Version::new(1));
     assert_eq!(outcomes.iter().filter(|outcome| **outcome == done).count(), 1, "{outcomes:?}");
 }
 
+fn candidate(n: u8) -> Candidate {
+    Candidate { replica: format!("replica-{n}"), endpoint: format!("http://10.0.0.{n}:7001") }
+}
+
+async fn a_leader_keeps_its_term_and_is_told_of_changes(store: Arc<dyn ClusterStore>) {
+    let one = candidate(1);
+    let first = store.lead(&one, None).await.unwrap();
+    assert_eq!((&first.leader, first.changes), (&one, 0));
+    assert!(first.term >= TERM);
+    for (n, name) in (1..).zip([DocumentName::Limits, DocumentName::Flags, DocumentName::Flags]) {
+        store.put_document(first.term, name, None, "x").await.unwrap();
+        let again = store.lead(&one, Some(first.term)).await.unwrap();
+        assert_eq!(again, Leadership { changes: n, ..first.clone() });
+    }
+    for _ in 0..2 {
+        assert_eq!(store.resign(&one, first.term).await, Ok(()));
+    }
+}
+
+async fn an_older_term_changes_nothing(store: Arc<dyn ClusterStore>) {
+    let newest = store.lead(&candidate(1), None).await.unwrap().term;
+    let older = Term::new(newest.get() - 1);
+    let (one, a) = (room("1"), node("a"));
+    assert_eq!(store.create_room(newest, &one, &rules("1")).await, Ok(true));
+    let before = store.rooms().await.unwrap();
+
+    let fenced = StoreError::Fenced { by: newest };
+    let other = store.create_room(older, &room("2"), &rules("2")).await;
+    assert_eq!(other, Err(fenced.clone()));
+    let assigned = store.assign(older, &one, epoch(0), Some(&a), epoch(1)).await;
+    assert_eq!(assigned, Err(fenced.clone()));
+    let put = store.put_document(older, DocumentName::Flags, None, "x").await;
+    assert_eq!(put, Err(fenced));
+    assert_eq!(store.rooms().await.unwrap(), before);
+    assert_eq!(store.document(DocumentName::Flags).await, Ok(None));
+}
+
+async fn one_room_is_found_as_all_are(store: Arc<dyn ClusterStore>) {
+    let (one, a) = (room("1"), node("a"));
+    assert_eq!(store.room(&one).await, Ok(None));
+    store.create_room(TERM, &one, &rules("1")).await.unwrap();
+    assert_eq!(store.room(&one).await.unwrap(), Some(only(&*store).await));
+    store.assign(TERM, &one, epoch(0), Some(&a), epoch(1)).await.unwrap();
+    assert_eq!(store.room(&one).await.unwrap(), Some(only(&*store).await));
+}
+
 async fn the_store_answers(store: Arc<dyn ClusterStore>) {
     assert_eq!(store.ping().await, Ok(()));
+}
+
+#[tokio::test]
+async fn of_two_candidates_one_leads_until_it_resigns_or_its_lease_ends() {
+    let server = Server::start().await;
+    let store = server.store();
+    let (one, two) = (candidate(1), candidate(2));
+    let first = store.lead(&one, None).await.unwrap();
+    assert_eq!(store.lead(&two, None).await.unwrap(), first, "told who leads");
+    assert_eq!(store.resign(&two, first.term).await, Ok(()));
+    assert_eq!(store.lead(&two, None).await.unwrap(), first, "another's lease stays");
+    store.resign(&one, first.term).await.unwrap();
+    let second = store.lead(&two, None).await.unwrap();
+    assert_eq!(second.leader, two);
+    assert!(second.term > first.term);
+    assert_eq!(store.lead(&one, Some(first.term)).await.unwrap(), second, "it has a successor");
+
+    // As if the lease had run out.
+    server.send(&["DEL", "gavel:cluster:{c}:lease"]).await;
+    assert_eq!(store.lead(&two, Some(second.term)).await.unwrap(), second, "nobody led meanwhile");
+    server.send(&["DEL", "gavel:cluster:{c}:lease"]).await;
+    let third = store.lead(&one, Some(first.term)).await.unwrap();
+    assert!(third.leader == one && third.term > second.term, "{third:?}");
+    assert_eq!(store.lead(&two, Some(second.term)).await.unwrap(), third);
+    // A process that starts anew under the same name has a term of its own.
+    let fourth = store.lead(&one, None).await.unwrap();
+    assert!(fourth.term > third.term);
+}
+
+#[tokio::test]
+async fn a_lease_ends_by_itself_and_terms_follow_the_clock_of_redis() {
+    let server = Server::start().await;
+    let store = server.store();
+    let leads = store.lead(&candidate(1), None).await.unwrap();
+    assert!(leads.term.get() > 1_700_000_000_000, "milliseconds, so that a lost term is no harm");
+    let redis = gavel_runtime::redis::Redis::connect(&server.url()).unwrap();
+    let mut left = gavel_runtime::redis::cmd("PTTL");
+    let left: i64 = redis.cmd(left.arg("gavel:cluster:{c}:lease")).await.unwrap();
+    assert!((1..=3_000).contains(&left), "{left}");
 }
 
 #[tokio::test]
@@ -205,8 +302,8 @@ async fn without_redis_every_call_is_unavailable_and_ends() {
     let gone = StoreError::Unavailable;
     assert_eq!(store.ping().await, Err(gone.clone()));
     assert_eq!(store.rooms().await, Err(gone.clone()));
-    assert_eq!(store.create_room(&one, &rules("1")).await, Err(gone.clone()));
-    assert_eq!(store.assign(&one, epoch(0), None, epoch(1)).await, Err(gone.clone()));
+    assert_eq!(store.create_room(TERM, &one, &rules("1")).await, Err(gone.clone()));
+    assert_eq!(store.assign(TERM, &one, epoch(0), None, epoch(1)).await, Err(gone.clone()));
     assert_eq!(store.document(DocumentName::Flags).await, Err(gone));
 }
 

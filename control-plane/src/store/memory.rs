@@ -1,14 +1,21 @@
 //! The engine of a single process, which forgets everything when it stops.
+//! Nobody shares it, so whoever asks leads, always under the same term.
 
-use super::{Assigned, ClusterStore, Document, DocumentName, Put, StoreError, StoredRoom};
+use super::{
+    Assigned, Candidate, ClusterStore, Document, DocumentName, Leadership, Put, StoreError,
+    StoredRoom,
+};
 use async_trait::async_trait;
 use gavel_rules::{
     auction::AuctionRules,
     id::{NodeId, RoomId},
-    order::{Epoch, Version},
+    order::{Epoch, Term, Version},
 };
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+
+/// The term of the only leader.
+const TERM: Term = Term::new(1);
 
 /// A store in memory.
 #[derive(Debug, Default)]
@@ -34,7 +41,22 @@ impl MemoryStore {
 
 #[async_trait]
 impl ClusterStore for MemoryStore {
-    async fn create_room(&self, room: &RoomId, rules: &AuctionRules) -> Result<bool, StoreError> {
+    async fn lead(&self, candidate: &Candidate, _: Option<Term>) -> Result<Leadership, StoreError> {
+        let versions = self.state.lock().documents.values().map(|held| held.version.get()).sum();
+        Ok(Leadership { leader: candidate.clone(), term: TERM, changes: versions })
+    }
+
+    async fn resign(&self, _: &Candidate, _: Term) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn create_room(
+        &self,
+        term: Term,
+        room: &RoomId,
+        rules: &AuctionRules,
+    ) -> Result<bool, StoreError> {
+        fence(term)?;
         let mut state = self.state.lock();
         if state.rooms.contains_key(room) {
             return Ok(false);
@@ -45,17 +67,23 @@ impl ClusterStore for MemoryStore {
         Ok(true)
     }
 
+    async fn room(&self, room: &RoomId) -> Result<Option<StoredRoom>, StoreError> {
+        Ok(self.state.lock().rooms.get(room).cloned())
+    }
+
     async fn rooms(&self) -> Result<Vec<StoredRoom>, StoreError> {
         Ok(self.state.lock().rooms.values().cloned().collect())
     }
 
     async fn assign(
         &self,
+        term: Term,
         room: &RoomId,
         expected: Epoch,
         owner: Option<&NodeId>,
         epoch: Epoch,
     ) -> Result<Assigned, StoreError> {
+        fence(term)?;
         let mut state = self.state.lock();
         let Some(stored) = state.rooms.get_mut(room) else { return Ok(Assigned::UnknownRoom) };
         if stored.epoch == epoch && stored.owner.as_ref() == owner {
@@ -75,10 +103,12 @@ impl ClusterStore for MemoryStore {
 
     async fn put_document(
         &self,
+        term: Term,
         name: DocumentName,
         expected: Option<Version>,
         body: &str,
     ) -> Result<Put, StoreError> {
+        fence(term)?;
         let mut state = self.state.lock();
         let held = state.documents.get(&name).map_or(Version::default(), |held| held.version);
         if expected.is_some_and(|expected| expected != held) {
@@ -92,4 +122,8 @@ impl ClusterStore for MemoryStore {
     async fn ping(&self) -> Result<(), StoreError> {
         Ok(())
     }
+}
+
+fn fence(term: Term) -> Result<(), StoreError> {
+    if term < TERM { Err(StoreError::Fenced { by: TERM }) } else { Ok(()) }
 }

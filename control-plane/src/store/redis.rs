@@ -5,23 +5,30 @@
 //! gavel:cluster:{c}:rooms            hash  <room> -> rules as JSON
 //! gavel:cluster:{c}:owners           hash  <room> -> "<epoch> <owner>", owner may be empty
 //! gavel:cluster:{c}:document:<name>  hash  version, body
+//! gavel:cluster:{c}:lease            text  "<term> <replica> <endpoint>", while one leads
+//! gavel:cluster:{c}:term             text  the newest term that there ever was
 //! ```
 
 mod failure;
 
 use self::failure::{FailureLog, class, corrupt};
-use super::{Assigned, ClusterStore, Document, DocumentName, Put, StoreError, StoredRoom};
+use super::{
+    Assigned, Candidate, ClusterStore, Document, DocumentName, LEASE, Leadership, Put, StoreError,
+    StoredRoom,
+};
 use async_trait::async_trait;
 use gavel_rules::{
     auction::AuctionRules,
     id::{NodeId, RoomId},
-    order::{Epoch, Version},
+    order::{Epoch, Term, Version},
 };
 use gavel_runtime::redis::{FromRedisValue, Redis, RedisError, Script, ToRedisArgs, cmd};
 use std::collections::BTreeMap;
 
 const ROOMS: &str = "gavel:cluster:{c}:rooms";
 const OWNERS: &str = "gavel:cluster:{c}:owners";
+const HOLDER: &str = "gavel:cluster:{c}:lease";
+const TERM: &str = "gavel:cluster:{c}:term";
 
 /// Rooms read at a time. A page is some 100 KB, far from what Redis would need
 /// its whole response timeout for.
@@ -31,6 +38,9 @@ const PAGE_ROOMS: usize = 256;
 #[derive(Debug)]
 pub struct RedisStore {
     redis: Redis,
+    lead: Script,
+    resign: Script,
+    create: Script,
     assign: Script,
     page: Script,
     put: Script,
@@ -47,6 +57,9 @@ impl RedisStore {
     pub fn open(url: &str) -> Result<Self, StoreError> {
         Ok(Self {
             redis: Redis::connect(url).map_err(corrupt)?,
+            lead: Script::new(include_str!("lead.lua")),
+            resign: Script::new(include_str!("resign.lua")),
+            create: Script::new(include_str!("create.lua")),
             assign: Script::new(include_str!("assign.lua")),
             page: Script::new(include_str!("page.lua")),
             put: Script::new(include_str!("put.lua")),
@@ -63,6 +76,22 @@ impl RedisStore {
         self.classed(self.redis.script(script).invoke(keys, args).await)
     }
 
+    /// Runs a script that changes something under a term, and replies with a
+    /// word and a number.
+    async fn change(
+        &self,
+        script: &Script,
+        keys: &[&str],
+        args: impl ToRedisArgs,
+    ) -> Result<(String, u64), StoreError> {
+        let (word, held): (String, String) = self.run(script, keys, args).await?;
+        let held = number(&held)?;
+        if word == "fenced" {
+            return Err(StoreError::Fenced { by: Term::new(held) });
+        }
+        Ok((word, held))
+    }
+
     fn classed<T>(&self, outcome: Result<T, RedisError>) -> Result<T, StoreError> {
         self.failures.note(&outcome);
         outcome.map_err(|error| class(&error))
@@ -71,11 +100,55 @@ impl RedisStore {
 
 #[async_trait]
 impl ClusterStore for RedisStore {
-    async fn create_room(&self, room: &RoomId, rules: &AuctionRules) -> Result<bool, StoreError> {
+    async fn lead(
+        &self,
+        candidate: &Candidate,
+        term: Option<Term>,
+    ) -> Result<Leadership, StoreError> {
+        let Candidate { replica, endpoint } = candidate;
+        let documents = DocumentName::ALL.map(document_key);
+        let mut keys = vec![HOLDER, TERM];
+        keys.extend(documents.iter().map(String::as_str));
+        let args = (replica, endpoint, term.unwrap_or_default().get(), LEASE.get());
+        let (term, replica, endpoint, changes): (String, String, String, String) =
+            self.run(&self.lead, &keys, args).await?;
+        Ok(Leadership {
+            leader: Candidate { replica, endpoint },
+            term: Term::new(number(&term)?),
+            changes: number(&changes)?,
+        })
+    }
+
+    async fn resign(&self, candidate: &Candidate, term: Term) -> Result<(), StoreError> {
+        let args = (&candidate.replica, term.get());
+        let _was_ours: u64 = self.run(&self.resign, &[HOLDER], args).await?;
+        Ok(())
+    }
+
+    async fn create_room(
+        &self,
+        term: Term,
+        room: &RoomId,
+        rules: &AuctionRules,
+    ) -> Result<bool, StoreError> {
         let rules = serde_json::to_string(rules).map_err(corrupt)?;
-        let mut create = cmd("HSETNX");
-        create.arg(ROOMS).arg(room.as_ref()).arg(rules);
-        self.classed(self.redis.cmd(&create).await)
+        let args = (room.as_ref(), rules, term.get());
+        let (word, _) = self.change(&self.create, &[ROOMS, TERM], args).await?;
+        Ok(word == "done")
+    }
+
+    async fn room(&self, room: &RoomId) -> Result<Option<StoredRoom>, StoreError> {
+        let get = |key: &str| {
+            let mut get = cmd("HGET");
+            get.arg(key).arg(room.as_ref());
+            get
+        };
+        // An owner that is read after its room is never older than it.
+        let rules: Option<String> = self.classed(self.redis.cmd(&get(ROOMS)).await)?;
+        let Some(rules) = rules else { return Ok(None) };
+        let owner: Option<String> = self.classed(self.redis.cmd(&get(OWNERS)).await)?;
+        let owner = owner.unwrap_or_else(|| "0 ".to_owned());
+        stored_room(&[room.to_string(), rules, owner]).map(Some)
     }
 
     async fn rooms(&self) -> Result<Vec<StoredRoom>, StoreError> {
@@ -100,17 +173,18 @@ impl ClusterStore for RedisStore {
 
     async fn assign(
         &self,
+        term: Term,
         room: &RoomId,
         expected: Epoch,
         owner: Option<&NodeId>,
         epoch: Epoch,
     ) -> Result<Assigned, StoreError> {
         let owner = owner.map_or("", AsRef::as_ref);
-        let args = (room.as_ref(), expected.get(), owner, epoch.get());
-        let (word, held): (String, String) = self.run(&self.assign, &[ROOMS, OWNERS], args).await?;
+        let args = (room.as_ref(), expected.get(), owner, epoch.get(), term.get());
+        let (word, held) = self.change(&self.assign, &[ROOMS, OWNERS, TERM], args).await?;
         match word.as_str() {
             "done" => Ok(Assigned::Done),
-            "conflict" => Ok(Assigned::Conflict { epoch: Epoch::new(number(&held)?) }),
+            "conflict" => Ok(Assigned::Conflict { epoch: Epoch::new(held) }),
             "unknown" => Ok(Assigned::UnknownRoom),
             other => Err(corrupt(format!("assign.lua says {other}"))),
         }
@@ -133,14 +207,15 @@ impl ClusterStore for RedisStore {
 
     async fn put_document(
         &self,
+        term: Term,
         name: DocumentName,
         expected: Option<Version>,
         body: &str,
     ) -> Result<Put, StoreError> {
         let expected = expected.map(|expected| expected.to_string()).unwrap_or_default();
-        let (word, version): (String, String) =
-            self.run(&self.put, &[&document_key(name)], (expected, body)).await?;
-        let version = Version::new(number(&version)?);
+        let args = (expected, body, term.get());
+        let (word, held) = self.change(&self.put, &[&document_key(name), TERM], args).await?;
+        let version = Version::new(held);
         Ok(if word == "done" { Put::Done(version) } else { Put::Conflict(version) })
     }
 

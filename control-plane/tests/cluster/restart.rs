@@ -4,7 +4,7 @@ use crate::world::{Node, channel, create, list, rules, start_with, store, until}
 use gavel_proto::admin::v1::{
     GetLimitsRequest, UpdateLimitsRequest, limit_service_client::LimitServiceClient,
 };
-use gavel_rules::order::Epoch;
+use gavel_rules::order::{Epoch, Term};
 use gavel_testkit::RedisServer;
 use tonic::Code;
 use tonic_types::StatusExt as _;
@@ -27,9 +27,10 @@ async fn rooms_owners_and_documents_outlive_a_restart() {
     limits.update_limits(update).await.unwrap();
     control.stop().await;
     drop(n1);
+    let term = Term::new(u64::MAX);
     let (store, lost, n9) = (store(&redis), "lost".parse().unwrap(), "n9".parse().unwrap());
-    store.create_room(&lost, &rules("lost").try_into().unwrap()).await.unwrap();
-    store.assign(&lost, Epoch::new(0), Some(&n9), Epoch::new(3)).await.unwrap();
+    store.create_room(term, &lost, &rules("lost").try_into().unwrap()).await.unwrap();
+    store.assign(term, &lost, Epoch::new(0), Some(&n9), Epoch::new(3)).await.unwrap();
 
     let control = start_with(LEASE_MS, store).await;
     let rooms = list(&control).await;

@@ -10,7 +10,7 @@ use gavel_proto::{
     common::v1::{AuctionRules as AuctionRulesWire, View},
     fleet::v1::{CommandResult, command::Kind, session_request::Kind as Up},
 };
-use gavel_rules::auction::AuctionRules;
+use gavel_rules::{auction::AuctionRules, order::Term};
 use std::sync::Arc;
 use tonic::Code;
 use tonic_types::StatusExt as _;
@@ -193,7 +193,7 @@ async fn a_room_whose_creation_was_half_done_is_taken_up() {
     // The store did it, and then its answer was lost.
     for id in ["a", "b"] {
         let stored = AuctionRules::try_from(rules(id)).unwrap();
-        assert_eq!(store.create_room(&id.parse().unwrap(), &stored).await, Ok(true));
+        assert_eq!(store.create_room(Term::new(1), &id.parse().unwrap(), &stored).await, Ok(true));
     }
     assert_eq!(list(&control).await, []);
     let stored = store.rooms().await.unwrap().remove(0).rules;

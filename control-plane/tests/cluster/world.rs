@@ -32,7 +32,8 @@ pub(crate) fn config(lease_ms: u64) -> Config {
     let mut config = Config::default();
     config.http.listen = loopback(0);
     config.grpc.listen = loopback(0);
-    config.cluster = ClusterConfig { lease_ms, heartbeat_ms: lease_ms / 4 };
+    config.cluster =
+        ClusterConfig { lease_ms, heartbeat_ms: lease_ms / 4, ..ClusterConfig::default() };
     config
 }
 

@@ -1,6 +1,9 @@
 //! The defaults of every gRPC client and server.
 
-use std::time::Duration;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use tonic::transport::{Channel, Endpoint, Server};
 
@@ -44,6 +47,13 @@ pub fn channel(endpoint: &str) -> Result<Channel, EndpointError> {
         .connect_lazy())
 }
 
+/// The endpoint of a server that listens on `addr`, for peers on the same
+/// machine where it listens on every address.
+pub fn reachable(addr: SocketAddr) -> String {
+    let ip = if addr.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { addr.ip() };
+    format!("http://{}", SocketAddr::new(ip, addr.port()))
+}
+
 /// A server with keepalive and limits, and no request timeout: a watch lasts
 /// as long as its client wants it.
 pub fn server() -> Server {
@@ -58,6 +68,17 @@ pub fn server() -> Server {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_on_every_address_is_reached_over_loopback() {
+        for (listens, reached) in [
+            ("0.0.0.0:1", "http://127.0.0.1:1"),
+            ("[::]:1", "http://127.0.0.1:1"),
+            ("10.0.0.1:1", "http://10.0.0.1:1"),
+        ] {
+            assert_eq!(reachable(listens.parse().unwrap()), reached);
+        }
+    }
 
     #[tokio::test]
     async fn a_channel_needs_no_peer_to_be_made() {

@@ -18,6 +18,10 @@ impl Server {
         open(Some(&self.0.url())).unwrap()
     }
 
+    pub(super) fn url(&self) -> String {
+        self.0.url()
+    }
+
     /// Sends a command given in words.
     pub(super) async fn send(&self, words: &[&str]) {
         let (name, args) = words.split_first().unwrap();
