@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 mod configure;
 mod endpoints;
 mod fleet;
+mod load;
 mod report;
 
 use endpoints::Endpoints;

@@ -25,11 +25,13 @@ use tokio::sync::{mpsc, oneshot};
 
 mod edge;
 mod hub;
+mod load;
 mod owner;
 mod registry;
 pub(crate) mod relay;
 mod task;
 
+pub(crate) use load::RoomLoad;
 pub(crate) use registry::Rooms;
 
 /// A socket as rooms see it.

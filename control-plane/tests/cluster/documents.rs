@@ -18,12 +18,16 @@ use tonic::{Code, Streaming};
 use tonic_types::StatusExt as _;
 
 /// The configuration stream of a node.
-struct Stream {
+pub(crate) struct Stream {
     up: mpsc::Sender<wire::StreamConfigRequest>,
     down: Streaming<wire::StreamConfigResponse>,
 }
 
-fn answer(nonce: u64, held: &[(&str, u64)], refused: &[(&str, u64)]) -> wire::StreamConfigRequest {
+pub(crate) fn answer(
+    nonce: u64,
+    held: &[(&str, u64)],
+    refused: &[(&str, u64)],
+) -> wire::StreamConfigRequest {
     let held = held.iter().map(|(name, version)| (name.to_string(), *version));
     let refused = refused.iter().map(|(name, version)| (name.to_string(), *version));
     wire::StreamConfigRequest {
@@ -37,7 +41,7 @@ fn answer(nonce: u64, held: &[(&str, u64)], refused: &[(&str, u64)]) -> wire::St
 }
 
 impl Stream {
-    async fn open(control: &ControlPlane, hello: wire::StreamConfigRequest) -> Self {
+    pub(crate) async fn open(control: &ControlPlane, hello: wire::StreamConfigRequest) -> Self {
         let (up, requests) = mpsc::channel(8);
         up.send(hello).await.expect("a place");
         let mut client = ConfigServiceClient::new(channel(control));
@@ -46,7 +50,7 @@ impl Stream {
     }
 
     /// The next push: its nonce, and each document's version.
-    async fn push(&mut self) -> (u64, Vec<(&'static str, u64)>) {
+    pub(crate) async fn push(&mut self) -> (u64, Vec<(&'static str, u64)>) {
         let push = tokio::time::timeout(Duration::from_secs(10), self.down.message()).await;
         let push = push.expect("a push in time").expect("a stream").expect("a push");
         let named = push.resources.into_iter().map(|resource| match resource.kind {

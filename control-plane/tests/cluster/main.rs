@@ -4,6 +4,7 @@
 mod access;
 mod documents;
 mod metrics;
+mod replicas;
 mod restart;
 mod rooms;
 mod world;

@@ -91,6 +91,8 @@ pub(crate) struct Node {
     pub(crate) rooms: BTreeMap<String, Option<wire::Assignment>>,
     pub(crate) commands: Vec<wire::Command>,
     pub(crate) superseded_by: Option<u64>,
+    /// The replica that it was sent to.
+    pub(crate) redirected_to: Option<String>,
     heart: Option<tokio::task::JoinHandle<()>>,
 }
 
@@ -120,7 +122,9 @@ impl Node {
         let down = client.session(ReceiverStream::new(requests)).await.expect("a session");
         let (rooms, commands) = (BTreeMap::new(), Vec::new());
         let (id, down) = (id.to_owned(), down.into_inner());
-        let mut node = Self { id, up, down, rooms, commands, superseded_by: None, heart: None };
+        let (superseded_by, redirected_to) = (None, None);
+        let mut node =
+            Self { id, up, down, rooms, commands, superseded_by, redirected_to, heart: None };
         let every = node.hear().await;
         let Some(Down::Welcome(wire::Welcome { heartbeat_ms, .. })) = every else { return node };
         let up = node.up.clone();
@@ -172,7 +176,8 @@ impl Node {
             }
             Down::Command(command) => self.commands.push(command.clone()),
             Down::Superseded(superseded) => self.superseded_by = Some(superseded.incarnation),
-            Down::Alive(_) | Down::Redirect(_) | Down::Welcome(_) => {}
+            Down::Redirect(redirect) => self.redirected_to = Some(redirect.endpoint.clone()),
+            Down::Alive(_) | Down::Welcome(_) => {}
         }
         Some(kind)
     }
@@ -184,6 +189,11 @@ impl Node {
             assert!(clock::monotonic() < deadline, "{} waited too long for {what}", self.id);
             assert!(self.hear().await.is_some(), "{}: its session ended", self.id);
         }
+    }
+
+    /// Listens until the session ends.
+    pub(crate) async fn ends(&mut self) {
+        while self.hear().await.is_some() {}
     }
 
     /// The owner of a room and its epoch, as this node was told.

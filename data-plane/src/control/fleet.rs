@@ -1,5 +1,6 @@
 //! Membership: register, heartbeat, interest up; assignments and commands down.
 
+use super::load::Meter;
 use crate::{
     node::Shell,
     room::{Assignment, Command, CommandDone, Input},
@@ -43,10 +44,10 @@ enum Ended {
 /// Keeps the node a member.
 pub(super) async fn run(shell: Arc<Shell>) {
     let mut backoff = backoff();
-    let mut redirects = 0;
+    let (mut redirects, mut meter) = (0, Meter::default());
     loop {
         let endpoint = shell.control.endpoints.leader_or_any();
-        let session = session(&shell, &endpoint, &mut redirects, &mut backoff);
+        let session = session(&shell, &endpoint, &mut redirects, &mut meter, &mut backoff);
         let ended = shell.stop.run_until_cancelled(session).await;
         let followed = match ended {
             None => return,
@@ -86,6 +87,7 @@ async fn session(
     shell: &Arc<Shell>,
     endpoint: &str,
     redirects: &mut u32,
+    meter: &mut Meter,
     backoff: &mut Backoff,
 ) -> anyhow::Result<Ended> {
     let mut client = FleetServiceClient::new(grpc::channel(endpoint)?);
@@ -119,7 +121,7 @@ async fn session(
                 Some(Down::Alive(_)) => {}
                 None => return Ok(Ended::Plainly),
             },
-            _ = heartbeat.tick() => sender.send(message(Up::Heartbeat(beat(shell)))).await?,
+            _ = heartbeat.tick() => sender.send(message(Up::Heartbeat(beat(shell, meter)))).await?,
             () = shell.control.changed.notified() => {
                 let (added, removed) = shell.control.take_changes();
                 let text = |rooms: Vec<RoomId>| rooms.iter().map(RoomId::to_string).collect();
@@ -164,16 +166,18 @@ fn register(shell: &Shell) -> wire::Register {
     }
 }
 
-fn beat(shell: &Shell) -> wire::Heartbeat {
+fn beat(shell: &Shell, meter: &mut Meter) -> wire::Heartbeat {
     let (sockets, _) = shell.admission.counts();
     let rooms = u64::try_from(shell.rooms.owned().len()).unwrap_or(u64::MAX);
     let settings = shell.live.get();
+    let (load_ppm, busiest) = meter.look(shell);
     wire::Heartbeat {
         sockets: sockets.into(),
         rooms,
         limits_version: settings.limits_version.get(),
         flags_version: settings.flags_version.get(),
-        ..wire::Heartbeat::default()
+        load_ppm,
+        busiest,
     }
 }
 

@@ -102,5 +102,7 @@ impl Room {
         let started = gavel_runtime::clock::monotonic();
         span.in_scope(|| self.hub.publish(view, &self.shell.live.get(), self.shell.now()));
         self.shell.metrics.fanned_out(self.hub.len(), started.elapsed());
+        self.shell.rooms.sends(self.hub.len());
+        self.load.sends(self.hub.len());
     }
 }

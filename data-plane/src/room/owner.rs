@@ -153,6 +153,7 @@ impl Room {
         for token in 0..u64::try_from(BATCH_MAX).unwrap_or(u64::MAX) {
             let Some(mut ask) = self.bids.pop_front() else { break };
             self.trace(&mut ask);
+            self.load.decides();
             let Role::Owner(owner) = &self.role else { return };
             let known = owner.auction.answer_for(&ask.bid.bidder, &ask.bid.bid_id).is_some();
             let view = owner.auction.view();

@@ -1,6 +1,6 @@
 //! The rooms of a node, by id.
 
-use super::{Input, Member, task};
+use super::{Input, Member, RoomLoad, task};
 use crate::{
     auth::Identity,
     codec::json::{ClientError, ErrorCode},
@@ -16,7 +16,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 use tokio::sync::mpsc;
@@ -31,8 +31,9 @@ const ROOMS_MAX: usize = 100_000;
 #[derive(Debug, Default)]
 pub(crate) struct Rooms {
     inboxes: Mutex<HashMap<RoomId, mpsc::Sender<Input>>>,
-    owned: Mutex<HashMap<RoomId, Epoch>>,
+    owned: Mutex<HashMap<RoomId, (Epoch, Arc<RoomLoad>)>>,
     seats: AtomicUsize,
+    sent: AtomicU64,
 }
 
 /// A room's inbox is full, or there are too many rooms.
@@ -120,16 +121,36 @@ impl Rooms {
     /// The rooms whose bids are decided here.
     #[must_use]
     pub(crate) fn owned(&self) -> Vec<(RoomId, Epoch)> {
-        self.owned.lock().iter().map(|(room, epoch)| (room.clone(), *epoch)).collect()
+        self.owned.lock().iter().map(|(room, (epoch, _))| (room.clone(), *epoch)).collect()
     }
 
-    /// Notes that a room is decided here, or no longer.
-    pub(super) fn own(&self, room: &RoomId, epoch: Option<Epoch>) {
-        let mut owned = self.owned.lock();
-        match epoch {
-            Some(epoch) => owned.insert(room.clone(), epoch),
-            None => owned.remove(room),
-        };
+    /// What each of them costs.
+    #[must_use]
+    pub(crate) fn loads(&self) -> Vec<(RoomId, Arc<RoomLoad>)> {
+        let owned = self.owned.lock();
+        owned.iter().map(|(room, (_, load))| (room.clone(), Arc::clone(load))).collect()
+    }
+
+    /// Notes that a room is decided here, and where its load is counted.
+    pub(super) fn own(&self, room: &RoomId, epoch: Epoch, load: &Arc<RoomLoad>) {
+        self.owned.lock().insert(room.clone(), (epoch, Arc::clone(load)));
+    }
+
+    /// Notes that a room is no longer decided here.
+    pub(super) fn disown(&self, room: &RoomId) {
+        self.owned.lock().remove(room);
+    }
+
+    /// Updates sent to sockets so far.
+    #[must_use]
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Notes that an update went to so many sockets.
+    pub(super) fn sends(&self, recipients: usize) {
+        let recipients = u64::try_from(recipients).unwrap_or(u64::MAX);
+        self.sent.fetch_add(recipients, Ordering::Relaxed);
     }
 
     /// Sockets in rooms; one in two rooms counts twice.

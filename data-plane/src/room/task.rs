@@ -1,7 +1,7 @@
 //! The task of a room: a thin loop around the roles.
 
 use super::{
-    Ask, Assignment, Command, CommandDone, Edge, Input, Member,
+    Ask, Assignment, Command, CommandDone, Edge, Input, Member, RoomLoad,
     edge::EdgeRole,
     hub::Hub,
     owner::{Done, Owner},
@@ -40,6 +40,7 @@ pub(super) struct Room {
     pub(super) hub: Hub,
     pub(super) role: Role,
     pub(super) epoch: Epoch,
+    pub(super) load: Arc<RoomLoad>,
     pub(super) bids: VecDeque<Ask>,
     pub(super) edges: Vec<Edge>,
     pub(super) commands: VecDeque<(Command, oneshot::Sender<CommandDone>)>,
@@ -64,6 +65,7 @@ pub(super) async fn run(shell: Arc<Shell>, id: RoomId, mut inbox: mpsc::Receiver
         hub,
         role: Role::Resolving,
         epoch: Epoch::default(),
+        load: Arc::default(),
         bids: VecDeque::new(),
         edges: Vec::new(),
         commands: VecDeque::new(),
@@ -130,6 +132,7 @@ impl Room {
     fn advance(&mut self) -> Option<Timestamp> {
         let now = self.shell.now();
         self.seat_waiting(now);
+        self.load.seats(self.hub.len());
         let by_role = match self.role {
             Role::Resolving => self.advance_resolving(now),
             Role::Owner(_) => self.advance_owner(now),
@@ -213,7 +216,7 @@ impl Room {
         if let Role::Edge(edge) = &self.role {
             edge.unwatch(&self.id);
         }
-        self.shell.rooms.own(&self.id, None);
+        self.shell.rooms.disown(&self.id);
         self.role = Role::Resolving;
     }
 
@@ -289,7 +292,7 @@ impl Room {
             edge.unwatch(&self.id);
         }
         self.shell.rooms.seated(self.hub.len(), 0);
-        self.shell.rooms.own(&self.id, None);
+        self.shell.rooms.disown(&self.id);
         self.shell.control.forget(&self.id);
     }
 

@@ -70,6 +70,7 @@ impl Room {
             return self.reload(self.shell.now().saturating_add(Millis::new(1_000)));
         }
         let (view, epoch, generation) = (owner.auction.view(), owner.epoch, owner.generation);
+        self.load.stands(&view, owner.auction.rules());
         if matches!(event.kind, EventKind::Created { .. }) {
             return self.tell_all(view, generation);
         }
@@ -122,9 +123,10 @@ impl Room {
         owner.auction = loaded.auction;
         owner.generation = loaded.generation;
         owner.phase = Phase::Ready;
-        self.shell.rooms.own(&self.id, Some(owner.epoch));
+        self.shell.rooms.own(&self.id, owner.epoch, &self.load);
         if owner.auction.rules().is_some() {
             let (view, generation) = (owner.auction.view(), owner.generation);
+            self.load.stands(&view, owner.auction.rules());
             self.tell_all(view, generation);
         } else {
             self.create();
