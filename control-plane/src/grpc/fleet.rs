@@ -41,9 +41,9 @@ impl FleetService for Services {
         let outgoing = Outgoing { sender, end: CancellationToken::new() };
         let end = outgoing.end.clone();
         let (node, incarnation) = (register.node.clone(), register.incarnation);
-        tracing::info!(node.id = %node, incarnation = incarnation.get(), "a node registers");
         let opened = Ask::Opened { register, outgoing: outgoing.clone() };
         driver.tell(opened).await.map_err(CallError::from)?;
+        tracing::info!(node.id = %node, incarnation = incarnation.get(), "a node registers");
 
         let (over, stop) = (driver.over(), self.stop.clone());
         drop(tasks::spawn("fleet.session", async move {

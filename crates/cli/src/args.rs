@@ -105,6 +105,7 @@ mod tests {
             "gavel rooms create r1 --title Vase --opening-price 10.00 --increment 1.00 --closes-in 5m",
             "gavel rooms list --json",
             "gavel rooms pause r1 --reason lunch",
+            "gavel nodes release",
             "gavel limits set bids_per_user_max=10 batch_window_ms=50",
             "gavel flags set batching --percent 10 --by room",
             "gavel flags set -",

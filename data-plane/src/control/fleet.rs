@@ -25,8 +25,9 @@ use tonic::Streaming;
 const QUEUE_MAX: usize = 1024;
 /// How long a command may take in its room.
 const COMMAND_WAIT: Duration = Duration::from_secs(2);
-/// How long the first answer may take; later ones, as long as a lease.
-const SILENCE_MAX: Duration = Duration::from_secs(3);
+/// How long the first answer may take. Short, since a replica that does not
+/// know better may send us back to a leader that stands still.
+const FIRST_ANSWER_WAIT: Duration = Duration::from_secs(1);
 /// A leader that stands still keeps its connections, so silence must end them.
 const SILENT: &str = "it has fallen silent";
 /// Redirects followed at once; where replicas still point at each other after
@@ -93,15 +94,18 @@ async fn session(
     let mut client = FleetServiceClient::new(grpc::channel(endpoint)?);
     let (sender, receiver) = mpsc::channel(QUEUE_MAX);
     sender.try_send(message(Up::Register(register(shell))))?;
-    let opened = tokio::time::timeout(SILENCE_MAX, client.session(ReceiverStream::new(receiver)));
+    let opened =
+        tokio::time::timeout(FIRST_ANSWER_WAIT, client.session(ReceiverStream::new(receiver)));
     let mut stream = opened.await.context(SILENT)??.into_inner();
     let mut heartbeat = tokio::time::interval(Duration::from_secs(1));
-    let (mut silence_max, mut heard_at) = (SILENCE_MAX, clock::monotonic());
+    let (mut silence_max, mut heard_at) = (FIRST_ANSWER_WAIT, clock::monotonic());
     loop {
         tokio::select! {
             message = hear(&mut stream, &mut heard_at, silence_max) => match message? {
                 Some(Down::Welcome(welcome)) => {
-                    silence_max = Duration::from_millis(welcome.lease_ms.clamp(200, 60_000));
+                    // A leader that takes over waits for us for one lease.
+                    let lease_ms = welcome.lease_ms.clamp(200, 60_000);
+                    silence_max = Duration::from_millis(lease_ms * 2 / 3);
                     backoff.reset();
                     *redirects = 0;
                     let every = welcome.heartbeat_ms.clamp(50, 60_000);

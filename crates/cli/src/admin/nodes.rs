@@ -5,7 +5,10 @@ use crate::{
     failure::Failure,
     output::{self, Table},
 };
-use gavel_proto::admin::v1::{ListNodesRequest, Node, node_service_client::NodeServiceClient};
+use gavel_proto::admin::v1::{
+    ListNodesRequest, Node, ReleaseBrakeRequest, node_service_client::NodeServiceClient,
+};
+use gavel_runtime::clock;
 use serde_json::{Value, json};
 
 /// Look at the data-plane nodes.
@@ -21,31 +24,66 @@ pub(crate) struct Nodes {
 enum NodesVerb {
     /// Every node that the control plane knows.
     List,
+    /// Give the rooms of silent nodes to others although suspiciously many fell
+    /// silent at once.
+    Release,
 }
 
 // === impl Nodes ===
 
 impl Nodes {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let NodesVerb::List = self.verb;
+        match self.verb {
+            NodesVerb::List => self.list().await,
+            NodesVerb::Release => self.release().await,
+        }
+    }
+
+    async fn release(self) -> Result<(), Failure> {
         let mut client = NodeServiceClient::new(self.target.connect()?);
-        let nodes = self.target.answer(client.list_nodes(ListNodesRequest {})).await?.nodes;
+        let released = self.target.answer(client.release_brake(ReleaseBrakeRequest {})).await?;
+        if self.target.json {
+            return output::json(&json!({"nodes": released.nodes}));
+        }
+        output::text(format_args!("{} nodes lose their rooms\n", released.nodes))
+    }
+
+    async fn list(self) -> Result<(), Failure> {
+        let mut client = NodeServiceClient::new(self.target.connect()?);
+        let listed = self.target.answer(client.list_nodes(ListNodesRequest {})).await?;
+        let nodes = listed.nodes;
         if self.target.json {
             return output::json(&nodes.iter().map(to_json).collect());
         }
-        let mut table = Table::new(["NODE", "LIVE", "ZONE", "SOCKETS", "ROOMS", "URL", "VERSION"]);
+        let mut table =
+            Table::new(["NODE", "LIVE", "ZONE", "SOCKETS", "ROOMS", "LOAD", "URL", "VERSION"]);
         for node in nodes {
+            let live = live(&node).to_owned();
             table.row([
                 node.id,
-                if node.live { "yes" } else { "no" }.to_owned(),
+                live,
                 node.zone,
                 node.sockets.to_string(),
                 node.rooms.to_string(),
+                format!("{:.1} %", f64::from(node.load_ppm) / 10_000.0),
                 node.public_url,
                 node.version,
             ]);
         }
-        output::text(table)
+        let Some(brake) = listed.brake else { return output::text(table) };
+        let left = brake.until.saturating_sub(clock::now_ms()) / 1_000;
+        output::text(format_args!(
+            "{table}\nSo many nodes fell silent at once that none of them loses its rooms yet. In \
+             {left} s they do,\nunless they are back by then; `gavel nodes release` does it now.\n"
+        ))
+    }
+}
+
+fn live(node: &Node) -> &'static str {
+    match (node.live, node.held) {
+        (true, _) => "yes",
+        (false, true) => "held",
+        (false, false) => "no",
     }
 }
 
@@ -58,6 +96,8 @@ fn to_json(node: &Node) -> Value {
         "publicUrl": node.public_url,
         "relayUrl": node.relay_url,
         "live": node.live,
+        "held": node.held,
+        "loadPpm": node.load_ppm,
         "sockets": node.sockets,
         "rooms": node.rooms,
         "heartbeatAt": node.heartbeat_at,
