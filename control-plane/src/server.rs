@@ -110,9 +110,11 @@ fn candidate(config: &Config, grpc_addr: SocketAddr) -> Candidate {
         "" => format!("control-{:08x}", rand::random::<u32>()),
         id => id.to_owned(),
     };
-    let endpoint = match config.grpc.advertise.as_str() {
-        "" => runtime_grpc::reachable(grpc_addr),
-        url => url.to_owned(),
+    let advertise = config.grpc.advertise.as_str();
+    let endpoint = match advertise.parse() {
+        Ok(ip) => runtime_grpc::reachable(SocketAddr::new(ip, grpc_addr.port())),
+        Err(_) if advertise.is_empty() => runtime_grpc::reachable(grpc_addr),
+        Err(_) => advertise.to_owned(),
     };
     Candidate { replica, endpoint }
 }

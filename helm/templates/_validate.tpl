@@ -2,7 +2,7 @@
 {{- define "gavel.validate" -}}
 {{- include "gavel.validateDrain" . -}}
 {{- include "gavel.validateRedis" . -}}
-{{- include "gavel.validateConfig" (dict "name" "controlPlane" "plane" .Values.controlPlane "owned" (list "http.listen" "grpc.listen" "redis.url" "admin.token")) -}}
+{{- include "gavel.validateConfig" (dict "name" "controlPlane" "plane" .Values.controlPlane "owned" (list "http.listen" "grpc.listen" "grpc.advertise" "cluster.replica_id" "redis.url" "admin.token")) -}}
 {{- include "gavel.validateConfig" (dict "name" "dataPlane" "plane" .Values.dataPlane "owned" (list "node.id" "http.listen" "relay.listen" "relay.advertise" "control.endpoint" "redis.url" "admin.token" "auth.secret" "auth.secret_file" "shutdown.grace_ms")) -}}
 {{- if and .Values.ingress.enabled (not .Values.ingress.hosts) -}}
 {{- fail "ingress.enabled needs at least one name in ingress.hosts" -}}
@@ -34,7 +34,7 @@
 
 {{/* Settings the chart makes itself must not come a second time: one of the two would silently lose. */}}
 {{- define "gavel.validateConfig" -}}
-{{- $names := list "OTEL_EXPORTER_OTLP_ENDPOINT" "POD_NAME" -}}
+{{- $names := list "OTEL_EXPORTER_OTLP_ENDPOINT" "POD_NAME" "POD_IP" -}}
 {{- range .owned -}}
 {{- $names = append $names (printf "GAVEL_%s" (. | replace "." "__" | upper)) -}}
 {{- end -}}

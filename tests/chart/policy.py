@@ -7,7 +7,7 @@ import re
 WORKLOADS = ("Deployment", "StatefulSet")
 SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|AUTH$|REDIS__URL")
 # What data-plane and control-plane read from the environment besides sections and keys.
-FOREIGN_ENV = {"POD_NAME", "OTEL_EXPORTER_OTLP_ENDPOINT", "REDISCLI_AUTH", "RUST_LOG"}
+FOREIGN_ENV = {"POD_NAME", "POD_IP", "OTEL_EXPORTER_OTLP_ENDPOINT", "REDISCLI_AUTH", "RUST_LOG"}
 GAVEL_ENV = re.compile(r"^GAVEL_[A-Z]+__[A-Z][A-Z_]*$")
 
 
