@@ -4,7 +4,7 @@ use crate::{
     config::Config,
     grpc::{self, Documents, Holders, Services},
     http::{self, HttpState},
-    replica::{self, Office},
+    replica::{self, Office, Replica, Standing},
     rollup::Rollup,
     store::{self, Candidate, ClusterStore},
 };
@@ -23,6 +23,7 @@ const STOP_GRACE: Duration = Duration::from_secs(3);
 pub struct ControlPlane {
     grpc_addr: SocketAddr,
     http_addr: SocketAddr,
+    replica: Replica,
     tasks: tasks::Group,
 }
 
@@ -70,7 +71,7 @@ impl ControlPlane {
         drop(tasks.spawn("replica", task.run(tasks.token())));
         drop(tasks.spawn("http", http::serve(http, Arc::clone(&state), tasks.token())));
         let services = Services {
-            replica,
+            replica: replica.clone(),
             store,
             documents,
             holders: Holders::default(),
@@ -81,7 +82,7 @@ impl ControlPlane {
         };
         drop(tasks.spawn("grpc", async move { grpc::serve(services, grpc, &config).await }));
         tracing::info!(grpc = %grpc_addr, http = %http_addr, "control plane listens");
-        Ok(Self { grpc_addr, http_addr, tasks })
+        Ok(Self { grpc_addr, http_addr, replica, tasks })
     }
 
     /// Where gRPC listens.
@@ -94,6 +95,14 @@ impl ControlPlane {
     #[must_use]
     pub fn http_addr(&self) -> SocketAddr {
         self.http_addr
+    }
+
+    /// Waits until this replica leads.
+    pub async fn leads(&self) {
+        let mut standing = self.replica.watch();
+        let leads = |now: &Standing| matches!(now, Standing::Leads { .. });
+        // A replica that stops will not lead any more.
+        drop(standing.wait_for(leads).await);
     }
 
     /// Ends all sessions and stops.

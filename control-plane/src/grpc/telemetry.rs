@@ -1,6 +1,6 @@
 //! Metrics that nodes report.
 
-use super::Services;
+use super::{Services, status::CallError};
 use gavel_proto::telemetry::v1::{self as wire, telemetry_service_server::TelemetryService};
 use gavel_rules::{id::NodeId, time::Timestamp};
 use gavel_runtime::clock;
@@ -12,11 +12,14 @@ impl TelemetryService for Services {
         &self,
         request: Request<Streaming<wire::StreamReportsRequest>>,
     ) -> Result<Response<wire::StreamReportsResponse>, Status> {
+        // The next leader must be told, once this one no longer leads.
+        let over = self.driver().ok_or(CallError::NoLeader)?.over();
         let mut reports = request.into_inner();
         let mut node: Option<NodeId> = None;
         loop {
             let report = tokio::select! {
                 report = reports.message() => report.unwrap_or_default(),
+                () = over.cancelled() => None,
                 () = self.stop.cancelled() => None,
             };
             let Some(report) = report else { break };

@@ -130,6 +130,8 @@ async fn a_leader_that_has_a_successor_changes_nothing_and_follows_it() {
     let one = start_with(LEASE_MS, redis.store()).await;
     let mut n1 = Node::register(&one, "n1", 1, &[]).await;
     create(&one, "a", rules("a")).await.unwrap();
+    // The end of its term must be told, and not only be noticed at a heartbeat.
+    n1.fall_silent();
     // As if it had stood still until its lease ran out: another took over.
     let successor =
         Candidate { replica: "successor".to_owned(), endpoint: "http://127.0.0.1:9".to_owned() };

@@ -13,6 +13,7 @@ use gavel_runtime::telemetry;
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 /// Run a whole cluster in this process, with ten demo auctions.
@@ -38,6 +39,9 @@ pub(crate) struct DevArgs {
     print_json: bool,
 }
 
+/// A little longer than a control plane leads without renewing.
+const LEASE_MAX: Duration = Duration::from_secs(4);
+
 /// Everything that runs.
 #[derive(Debug)]
 struct Cluster {
@@ -56,6 +60,9 @@ pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
     files::raise_limit();
 
     let control = control(&args, http_port, grpc_port).await?;
+    // Redis may still hold the lease of a run that was killed; where another
+    // control plane really leads, ours passes on what comes to it.
+    drop(tokio::time::timeout(LEASE_MAX, control.leads()).await);
     let endpoint = format!("http://{}", control.grpc_addr());
     seed::limits(&endpoint).await?;
     let mut cluster = Cluster { control, nodes: Vec::new() };

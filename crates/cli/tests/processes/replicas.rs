@@ -63,6 +63,19 @@ impl Replica {
         panic!("nobody bids in {room}");
     }
 
+    /// Waits until both nodes report their metrics to it.
+    fn both_report(&self) {
+        for _ in 0..POLL.1 {
+            let metrics = done(&format!("metrics --json {}", self.endpoint())).stdout;
+            let metrics: Value = serde_json::from_slice(&metrics).expect("JSON");
+            if metrics.get("nodes").and_then(Value::as_u64) == Some(2) {
+                return;
+            }
+            thread::sleep(POLL.0);
+        }
+        panic!("nodes still report to another leader");
+    }
+
     fn create(&self, room: &str) {
         done(&format!(
             "rooms create {room} --title {room} --opening-price 10.00 --increment 1.00 \
@@ -168,6 +181,7 @@ fn whatever_happens_to_the_leader_another_leads_and_bids_flow_all_the_time() {
     killed.kill();
     leader = next_leader(&mut replicas);
     assert_eq!(leader.rooms(), before, "nothing has moved");
+    leader.both_report();
     leader.create("vase");
     replicas.push(Replica::start(folder, "one-again", redis, grpc_of_killed));
     replicas[1].process.says(FOLLOWS);
@@ -179,6 +193,7 @@ fn whatever_happens_to_the_leader_another_leads_and_bids_flow_all_the_time() {
     let follows = still.process.said(FOLLOWS);
     still.process.signal(Signal::CONT);
     says_again(&still, FOLLOWS, follows + 1);
+    leader.both_report();
     still.create("bowl");
     assert_eq!(still.rooms(), leader.rooms());
     assert_eq!(leader.rooms().iter().filter(|room| before.contains(room)).count(), 3);
