@@ -2,7 +2,7 @@
 
 use crate::{
     documents::{Stream, answer},
-    world::{Node, Server, channel, config, create, list, rules, start_with, until},
+    world::{Node, channel, config, create, list, rules, start_with, store, until},
 };
 use gavel_control_plane::{Config, ControlPlane, store::Candidate};
 use gavel_proto::{
@@ -14,6 +14,7 @@ use gavel_proto::{
     fleet::v1::{ResolveRoomRequest, fleet_service_client::FleetServiceClient},
 };
 use gavel_rules::order::Term;
+use gavel_testkit::RedisServer;
 use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_types::StatusExt as _;
@@ -21,8 +22,8 @@ use tonic_types::StatusExt as _;
 const LEASE_MS: u64 = 1_000;
 
 /// A leader and a follower.
-async fn pair(redis: &Server) -> [ControlPlane; 2] {
-    [start_with(LEASE_MS, redis.store()).await, start_with(LEASE_MS, redis.store()).await]
+async fn pair(redis: &RedisServer) -> [ControlPlane; 2] {
+    [start_with(LEASE_MS, store(redis)).await, start_with(LEASE_MS, store(redis)).await]
 }
 
 /// The replica that leads, as this one says.
@@ -48,7 +49,7 @@ async fn register(controls: &[ControlPlane], id: &str) -> Node {
 
 #[tokio::test]
 async fn any_replica_will_do_for_operators_and_nodes_are_sent_to_the_leader() {
-    let redis = Server::start().await;
+    let redis = RedisServer::start().await;
     let [one, two] = pair(&redis).await;
     let leads = leader(&one).await.expect("a leader");
     until("a follower that knows it", async || leader(&two).await).await;
@@ -88,12 +89,12 @@ async fn any_replica_will_do_for_operators_and_nodes_are_sent_to_the_leader() {
 
 #[tokio::test]
 async fn documents_reach_nodes_through_every_replica() {
-    let redis = Server::start().await;
+    let redis = RedisServer::start().await;
     let [one, two] = pair(&redis).await;
     let mut stream = Stream::open(&two, answer(0, &[], &[])).await;
     assert_eq!(stream.push().await.1, [("limits", 1), ("flags", 1)]);
     let mut limits = LimitServiceClient::new(channel(&two));
-    let changed = gavel_control_plane::limits::defaults();
+    let changed = gavel_proto::limits::defaults();
     let update = UpdateLimitsRequest { limits: Some(changed), version: 1 };
     until("the change", async || limits.update_limits(update).await.ok()).await;
     assert_eq!(stream.push().await.1, [("limits", 2)]);
@@ -105,7 +106,7 @@ async fn documents_reach_nodes_through_every_replica() {
 
 #[tokio::test]
 async fn when_the_leader_stops_another_leads_with_what_is_stored() {
-    let redis = Server::start().await;
+    let redis = RedisServer::start().await;
     let [one, two] = pair(&redis).await;
     let (first, term) = leader(&one).await.expect("a leader");
     let n1 = Node::register(&one, "n1", 1, &[]).await;
@@ -126,8 +127,8 @@ async fn when_the_leader_stops_another_leads_with_what_is_stored() {
 
 #[tokio::test]
 async fn a_leader_that_has_a_successor_changes_nothing_and_follows_it() {
-    let redis = Server::start().await;
-    let one = start_with(LEASE_MS, redis.store()).await;
+    let redis = RedisServer::start().await;
+    let one = start_with(LEASE_MS, store(&redis)).await;
     let mut n1 = Node::register(&one, "n1", 1, &[]).await;
     create(&one, "a", rules("a")).await.unwrap();
     // The end of its term must be told, and not only be noticed at a heartbeat.
@@ -137,16 +138,16 @@ async fn a_leader_that_has_a_successor_changes_nothing_and_follows_it() {
         Candidate { replica: "successor".to_owned(), endpoint: "http://127.0.0.1:9".to_owned() };
     let (replica, term) = leader(&one).await.expect("a leader");
     let leads = Candidate { replica, endpoint: String::new() };
-    let store = redis.store();
+    let stored = store(&redis);
     let taken = until("a lease between two renewals", async || {
-        store.resign(&leads, Term::new(term)).await.unwrap();
-        let taken = store.lead(&successor, None).await.unwrap();
+        stored.resign(&leads, Term::new(term)).await.unwrap();
+        let taken = stored.lead(&successor, None).await.unwrap();
         (taken.leader == successor).then_some(taken)
     })
     .await;
     let refused = create(&one, "b", rules("b")).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
-    let stored = redis.store().rooms().await.unwrap();
+    let stored = store(&redis).rooms().await.unwrap();
     assert_eq!(stored.len(), 1, "its change was refused");
     until("the end of its term", async || {
         let node = Node::register(&one, "n2", 1, &[]).await;
@@ -160,7 +161,7 @@ async fn a_leader_that_has_a_successor_changes_nothing_and_follows_it() {
         .await;
     assert_eq!(away.unwrap_err().code(), Code::Unavailable, "the leader does not answer");
 
-    redis.store().resign(&successor, taken.term).await.unwrap();
+    store(&redis).resign(&successor, taken.term).await.unwrap();
     let term = until("its next term", async || leader(&one).await).await.1;
     assert!(term > taken.term.get());
     create(&one, "b", rules("b")).await.unwrap();
@@ -169,19 +170,19 @@ async fn a_leader_that_has_a_successor_changes_nothing_and_follows_it() {
 
 #[tokio::test]
 async fn who_may_not_administer_here_may_not_by_way_of_a_follower() {
-    let redis = Server::start().await;
+    let redis = RedisServer::start().await;
     let token = || {
         let mut config: Config = config(LEASE_MS);
         "hush".clone_into(&mut config.admin.token);
         config
     };
-    let one = ControlPlane::start_with(token(), redis.store()).await.unwrap();
-    let two = ControlPlane::start_with(token(), redis.store()).await.unwrap();
+    let one = ControlPlane::start_with(token(), store(&redis)).await.unwrap();
+    let two = ControlPlane::start_with(token(), store(&redis)).await.unwrap();
     let refused = create(&two, "a", rules("a")).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unauthenticated);
     // A follower without a token trusts this machine alone, and the leader
     // asks for itself.
-    let three = start_with(LEASE_MS, redis.store()).await;
+    let three = start_with(LEASE_MS, store(&redis)).await;
     let refused = until("an answer of the leader", async || {
         let refused = create(&three, "a", rules("a")).await.unwrap_err();
         (refused.code() != Code::Unavailable).then_some(refused)
