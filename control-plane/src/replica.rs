@@ -242,7 +242,11 @@ impl Task {
     }
 
     fn act(&self, acts: bool) {
-        tracing::warn!(acts, "the lease of this leader is in doubt or no longer is");
+        if acts {
+            tracing::info!("goes on as leader: nobody led meanwhile");
+        } else {
+            tracing::warn!("decides nothing more: the lease of this leader is in doubt");
+        }
         self.standing.send_modify(|standing| {
             if let Standing::Leads { acting, .. } = standing {
                 *acting = acts;

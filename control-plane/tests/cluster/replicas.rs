@@ -2,7 +2,7 @@
 
 use crate::{
     documents::{Stream, answer},
-    world::{Node, channel, config, create, list, rules, start_with, store, until},
+    world::{Node, channel, config, create, list, loopback, rules, start_with, store, until},
 };
 use gavel_control_plane::{Config, ControlPlane, store::Candidate};
 use gavel_proto::{
@@ -166,6 +166,24 @@ async fn a_leader_that_has_a_successor_changes_nothing_and_follows_it() {
     assert!(term > taken.term.get());
     create(&one, "b", rules("b")).await.unwrap();
     one.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_is_passed_on_once() {
+    let redis = RedisServer::start().await;
+    let port = std::net::TcpListener::bind(loopback(0)).unwrap().local_addr().unwrap().port();
+    // A leader whose address is, by mistake, that of a follower.
+    let (replica, endpoint) = ("mistaken".to_owned(), format!("http://127.0.0.1:{port}"));
+    let mistaken = Candidate { replica, endpoint };
+    let term = store(&redis).lead(&mistaken, None).await.unwrap().term;
+    let mut config = config(LEASE_MS);
+    config.grpc.listen = loopback(port);
+    let follower = ControlPlane::start_with(config, store(&redis)).await.unwrap();
+    store(&redis).lead(&mistaken, Some(term)).await.unwrap();
+    let refused = create(&follower, "a", rules("a")).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable);
+    assert_eq!(refused.message(), "the leader is changing; try again");
+    follower.stop().await;
 }
 
 #[tokio::test]

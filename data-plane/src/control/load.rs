@@ -53,7 +53,9 @@ impl Meter {
             let counts = Counts { sent: load.sent(), bids: load.bids() };
             let before = self.rooms.get(&room).copied().unwrap_or(counts);
             let ppm = ppm(load.sockets(), sockets_max, counts.since(before), passed);
-            loads.push((Reverse(ppm), room.clone(), load.movable_until()));
+            if ppm > 0 {
+                loads.push((Reverse(ppm), room.clone(), load.movable_until()));
+            }
             all.bids += counts.bids.saturating_sub(before.bids);
             rooms.insert(room, counts);
         }
@@ -61,12 +63,14 @@ impl Meter {
         let sent = shell.rooms.sent();
         all.sent = sent.saturating_sub(std::mem::replace(&mut self.all.sent, sent));
         loads.sort();
-        let busiest = loads.into_iter().filter(|(Reverse(ppm), ..)| *ppm > 0).take(BUSIEST_MAX);
-        let busiest = busiest.map(|(Reverse(load_ppm), room, until)| wire::RoomLoad {
-            room_id: room.to_string(),
-            load_ppm,
-            movable_until: until.as_millis(),
-        });
+        let busiest =
+            loads.into_iter().take(BUSIEST_MAX).map(|(Reverse(load_ppm), room, until)| {
+                wire::RoomLoad {
+                    room_id: room.to_string(),
+                    load_ppm,
+                    movable_until: until.as_millis(),
+                }
+            });
         (ppm(sockets.into(), sockets_max, all, passed), busiest.collect())
     }
 }
