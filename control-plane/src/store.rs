@@ -12,7 +12,9 @@
 #[cfg(test)]
 mod conformance;
 mod memory;
+mod redb;
 mod redis;
+mod sole;
 
 use async_trait::async_trait;
 use gavel_rules::{
@@ -23,7 +25,7 @@ use gavel_rules::{
 };
 use std::{fmt::Debug, sync::Arc};
 
-pub use self::{memory::MemoryStore, redis::RedisStore};
+pub use self::{memory::MemoryStore, redb::RedbStore, redis::RedisStore};
 
 /// How long a replica leads without renewing.
 pub const LEASE: Millis = Millis::new(3_000);

@@ -5,12 +5,14 @@
 //! ```
 //!
 //! The store knows no auction rule. It compares (is this the owner of this epoch, is this the next
-//! seq, is it within the guard by the store's own clock) and appends; all or nothing. Both engines
+//! seq, is it within the guard by the store's own clock) and appends; all or nothing. All engines
 //! pass the suite in `conformance`.
 
 #[cfg(test)]
 mod conformance;
+mod limiter;
 mod memory;
+mod redb;
 mod redis;
 
 use std::fmt::Debug;
@@ -23,6 +25,7 @@ use gavel_rules::{
 };
 
 pub use self::memory::MemoryStore;
+pub use self::redb::RedbStore;
 pub use self::redis::RedisStore;
 pub use gavel_rules::StoredEvent;
 
@@ -189,6 +192,8 @@ pub enum Durability {
     Memory,
     /// The end of any node; kept as well as the Redis primary keeps it.
     Primary,
+    /// A power cut of the machine: it was on the disk before the ack.
+    Durable,
 }
 
 impl Durability {
@@ -198,6 +203,7 @@ impl Durability {
         match self {
             Self::Memory => "memory",
             Self::Primary => "primary",
+            Self::Durable => "durable",
         }
     }
 }

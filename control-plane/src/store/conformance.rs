@@ -1,6 +1,7 @@
-//! What every engine must do. Each case runs against memory and against a real
-//! Redis.
+//! What every engine must do. Each case runs against memory, against a file and
+//! against a real Redis.
 
+mod redb_restart;
 mod server;
 
 use super::*;
@@ -9,7 +10,9 @@ use gavel_rules::{
     auction::{GuestAccess, IncrementTable},
     time::Timestamp,
 };
+use gavel_runtime::disk::Disk;
 use server::Server;
+use std::path::Path;
 
 macro_rules! on_every_engine {
     ($($case:ident)+) => {
@@ -17,6 +20,14 @@ macro_rules! on_every_engine {
             $(#[tokio::test]
             async fn $case() {
                 super::$case(crate::store::open(None).unwrap()).await;
+            })+
+        }
+
+        mod redb {
+            $(#[tokio::test]
+            async fn $case() {
+                let directory = tempfile::tempdir().unwrap();
+                super::$case(super::redb(directory.path())).await;
             })+
         }
 
@@ -75,6 +86,11 @@ fn rules(title: &str) -> AuctionRules {
         seller: None,
         reopen_after: None,
     }
+}
+
+/// The store in a directory.
+fn redb(directory: &Path) -> Arc<dyn ClusterStore> {
+    Arc::new(RedbStore::new(Arc::new(Disk::open(directory).unwrap())))
 }
 
 async fn only(store: &dyn ClusterStore) -> StoredRoom {

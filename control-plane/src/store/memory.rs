@@ -1,9 +1,9 @@
 //! The engine of a single process, which forgets everything when it stops.
-//! Nobody shares it, so whoever asks leads, always under the same term.
 
 use super::{
     Assigned, Candidate, ClusterStore, Document, DocumentName, Leadership, Put, StoreError,
     StoredRoom,
+    sole::{self, fence},
 };
 use async_trait::async_trait;
 use gavel_rules::{
@@ -13,9 +13,6 @@ use gavel_rules::{
 };
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
-
-/// The term of the only leader.
-const TERM: Term = Term::new(1);
 
 /// A store in memory.
 #[derive(Debug, Default)]
@@ -43,7 +40,7 @@ impl MemoryStore {
 impl ClusterStore for MemoryStore {
     async fn lead(&self, candidate: &Candidate, _: Option<Term>) -> Result<Leadership, StoreError> {
         let versions = self.state.lock().documents.values().map(|held| held.version.get()).sum();
-        Ok(Leadership { leader: candidate.clone(), term: TERM, changes: versions })
+        Ok(sole::lead(candidate, versions))
     }
 
     async fn resign(&self, _: &Candidate, _: Term) -> Result<(), StoreError> {
@@ -122,8 +119,4 @@ impl ClusterStore for MemoryStore {
     async fn ping(&self) -> Result<(), StoreError> {
         Ok(())
     }
-}
-
-fn fence(term: Term) -> Result<(), StoreError> {
-    if term < TERM { Err(StoreError::Fenced { by: TERM }) } else { Ok(()) }
 }

@@ -1,5 +1,6 @@
 //! What every Gavel process needs below its own logic: clock, tasks, shutdown,
-//! configuration, telemetry, Redis, retries, HTTP, and gRPC defaults.
+//! configuration, telemetry, Redis, a store on disk, retries, HTTP, and gRPC
+//! defaults.
 //!
 //! This crate imports no other crate of the workspace, and it is the only one
 //! that may read the clock, the environment, or start a bare task. Everything
@@ -9,6 +10,7 @@ pub mod backoff;
 pub mod breaker;
 pub mod clock;
 pub mod config;
+pub mod disk;
 pub mod grpc;
 pub mod http;
 pub mod redis;

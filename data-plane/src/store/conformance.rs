@@ -1,7 +1,8 @@
-//! What every engine must do. Each case runs against memory and against a real Redis.
+//! What every engine must do. Each case runs against memory, a file and a real Redis.
 
 mod bid_limit;
 mod fixture;
+mod redb_restart;
 mod redis_faults;
 mod rooms;
 mod server;
@@ -13,6 +14,15 @@ macro_rules! on_every_engine {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
                 super::$case(crate::store::open(None).unwrap()).await;
+            })+
+        }
+
+        mod redb {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                let directory = tempfile::tempdir().unwrap();
+                let store = crate::store::conformance::fixture::redb(directory.path());
+                super::$case(store).await;
             })+
         }
 

@@ -1,6 +1,4 @@
-//! The embedded engine: every room in this process, gone with it.
-
-mod limiter;
+//! The engine in memory: every room in this process, gone with it.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -12,7 +10,7 @@ use gavel_rules::{
 };
 use parking_lot::Mutex;
 
-use self::limiter::Limiter;
+use super::limiter::Limiter;
 use super::{
     Appended, Claim, Durability, EVENTS_KEPT, Loaded, RoomStore, StoreError, StoredEvent, Take,
     check_batch, fold,

@@ -1,5 +1,6 @@
 //! Histories that need no clock: event `n` of every room in every test is the same.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use gavel_rules::Guard;
@@ -8,7 +9,9 @@ use gavel_rules::{
     Millis, NodeId, RoomId, Seq, Timestamp, UserId, Version,
 };
 
-use crate::store::{Appended, Claim, Loaded, RoomStore, StoreError, fold};
+use gavel_runtime::disk::Disk;
+
+use crate::store::{Appended, Claim, Loaded, RedbStore, RoomStore, StoreError, fold};
 
 pub(super) const ANY_TIME: Guard = Guard { not_before: None, not_after: None };
 
@@ -58,6 +61,11 @@ pub(super) fn room(id: &str) -> RoomId {
 
 pub(super) fn node(id: &str) -> NodeId {
     id.parse().unwrap()
+}
+
+/// The store in a directory.
+pub(super) fn redb(directory: &Path) -> Arc<dyn RoomStore> {
+    Arc::new(RedbStore::new(Arc::new(Disk::open(directory).unwrap())))
 }
 
 /// Two auctions are the same if they would be stored as the same.

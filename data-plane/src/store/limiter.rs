@@ -1,4 +1,4 @@
-//! The bid limit of the embedded engine: each user's recent bids by their exact times.
+//! The bid limit of the engines in this process: each user's recent bids by their exact times.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 

@@ -1,0 +1,317 @@
+//! The engine in a file of this machine, shared by the nodes of one process: what is stored
+//! survives `kill -9` and power cuts.
+//!
+//! ```text
+//! rooms.state      room        -> generation epoch owner seq now
+//! rooms.events     room, seq   -> epoch, event as JSON
+//! rooms.snapshots  room        -> seq, snapshot as JSON
+//! ```
+//!
+//! Appends of many rooms that wait at the same time go into one transaction and one sync. The bid
+//! limit is counted in memory, exactly; a restart begins it anew, so that for one window a user
+//! may have bid up to twice the limit.
+
+mod tables;
+
+use std::fmt::{self, Display};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use gavel_rules::{
+    AuctionSnapshot, BidId, Epoch, Event, Generation, Guard, Millis, NodeId, RoomId, Seq,
+    Timestamp, UserId,
+};
+use gavel_runtime::clock;
+use gavel_runtime::disk::{Disk, DiskError, Fault, WriteTransaction};
+use parking_lot::Mutex;
+
+use self::tables::{Page, State};
+use super::limiter::Limiter;
+use super::{
+    Appended, Claim, Durability, EVENTS_KEPT, Loaded, RoomStore, StoreError, StoredEvent, Take,
+    check_batch, fold,
+};
+
+/// A store on disk.
+pub struct RedbStore {
+    disk: Arc<Disk>,
+    clock: Arc<Clock>,
+    limiter: Mutex<Limiter>,
+}
+
+/// The machine's clock, but never behind what it once told. Each room stores its own latest time,
+/// so that also a restart does not bring it back.
+#[derive(Debug, Default)]
+struct Clock {
+    latest_ms: AtomicU64,
+}
+
+// === impl RedbStore ===
+
+impl RedbStore {
+    /// The rooms on this disk.
+    #[must_use]
+    pub fn new(disk: Arc<Disk>) -> Self {
+        Self { disk, clock: Arc::default(), limiter: Mutex::default() }
+    }
+
+    async fn load_room(&self, room: &RoomId) -> Result<Loaded, StoreError> {
+        let (id, clock) = (room.clone(), Arc::clone(&self.clock));
+        let read = self.disk.read(move |transaction| {
+            let Some(state) = tables::state(transaction, &id)? else { return Ok(None) };
+            let snapshot = tables::snapshot(transaction, &id)?;
+            let after = snapshot.as_ref().map_or(0, |(seq, _)| *seq);
+            let tail = tables::page(transaction, &id, after, usize::MAX)?;
+            let now = clock.at_least(state.now);
+            Ok(Some((state, snapshot, tail, now)))
+        });
+        let Some((state, snapshot, tail, now)) = read.await.map_err(class)? else {
+            return Ok(nothing(self.clock.at_least(0)));
+        };
+        let snapshot = match snapshot {
+            Some((_, json)) => Some(serde_json::from_slice(&json).map_err(corrupt)?),
+            None => None,
+        };
+        let tail = stored_events(tail)?;
+        let auction = fold(snapshot, tail.iter().map(|stored| &stored.event))?;
+        if auction.view().seq.get() != state.seq {
+            let (seq, last) = (state.seq, auction.view().seq);
+            let lost = format!("room {room} has had event {seq}, but its events end at {last}");
+            return Err(StoreError::Corrupt(lost));
+        }
+        Ok(Loaded {
+            auction,
+            generation: Generation::new(state.generation),
+            epoch: Epoch::new(state.epoch),
+            owner: Some(state.owner.parse().map_err(corrupt)?),
+            now,
+        })
+    }
+}
+
+#[async_trait]
+impl RoomStore for RedbStore {
+    async fn claim(
+        &self,
+        room: &RoomId,
+        epoch: Epoch,
+        owner: &NodeId,
+    ) -> Result<Claim, StoreError> {
+        let (id, by, clock) = (room.clone(), owner.to_string(), Arc::clone(&self.clock));
+        let claim = self.disk.write(move |transaction| claim(transaction, &id, epoch, &by, &clock));
+        if let Some(held) = claim.await.map_err(class)? {
+            let owner = Some(held.owner.parse().map_err(corrupt)?);
+            return Ok(Claim::Fenced { epoch: Epoch::new(held.epoch), owner });
+        }
+        let loaded = self.load_room(room).await?;
+        if loaded.epoch == epoch && loaded.owner.as_ref() == Some(owner) {
+            return Ok(Claim::Claimed(Box::new(loaded)));
+        }
+        // Somebody claimed a later epoch between the two calls.
+        Ok(Claim::Fenced { epoch: loaded.epoch, owner: loaded.owner })
+    }
+
+    async fn load(&self, room: &RoomId) -> Result<Loaded, StoreError> {
+        self.load_room(room).await
+    }
+
+    async fn append(
+        &self,
+        room: &RoomId,
+        epoch: Epoch,
+        expected: Seq,
+        guard: Guard,
+        events: &[Event],
+    ) -> Result<Appended, StoreError> {
+        check_batch(expected, events)?;
+        let jsons: Vec<_> =
+            events.iter().map(serde_json::to_vec).collect::<Result<_, _>>().map_err(corrupt)?;
+        let batch = Batch { room: room.clone(), epoch, expected, guard, jsons };
+        let clock = Arc::clone(&self.clock);
+        self.disk.write(move |transaction| batch.append(transaction, &clock)).await.map_err(class)
+    }
+
+    async fn range(
+        &self,
+        room: &RoomId,
+        after: Seq,
+        limit: usize,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let room = room.clone();
+        let read =
+            self.disk.read(move |transaction| tables::page(transaction, &room, after.get(), limit));
+        stored_events(read.await.map_err(class)?)
+    }
+
+    async fn snapshot(
+        &self,
+        room: &RoomId,
+        epoch: Epoch,
+        snapshot: &AuctionSnapshot,
+    ) -> Result<(), StoreError> {
+        let (room, seq) = (room.clone(), snapshot.seq().get());
+        let json = serde_json::to_vec(snapshot).map_err(corrupt)?;
+        let keep = move |transaction: &WriteTransaction| {
+            let state = tables::read_state(&transaction.open_table(tables::STATE)?, &room)?;
+            if state.is_some_and(|state| state.epoch == epoch.get() && seq <= state.seq)
+                && tables::put_snapshot(transaction, &room, seq, &json)?
+            {
+                tables::drop_events(transaction, &room, seq.saturating_sub(EVENTS_KEPT))?;
+            }
+            Ok(())
+        };
+        self.disk.write(keep).await.map_err(class)
+    }
+
+    async fn take_bid(
+        &self,
+        user: &UserId,
+        bid: Option<(&RoomId, &BidId)>,
+        max: u32,
+        window: Millis,
+    ) -> Result<Take, StoreError> {
+        let mut limiter = self.limiter.lock();
+        Ok(limiter.take(user, bid, max, window, self.clock.at_least(0)))
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        Ok(self.clock.at_least(0))
+    }
+
+    fn durability(&self) -> Durability {
+        Durability::Durable
+    }
+}
+
+impl fmt::Debug for RedbStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedbStore").field("disk", &self.disk).finish_non_exhaustive()
+    }
+}
+
+// === impl Clock ===
+
+impl Clock {
+    /// Now, and not before `ms` either.
+    fn at_least(&self, ms: u64) -> Timestamp {
+        let now = clock::now_ms().max(ms);
+        Timestamp::new(self.latest_ms.fetch_max(now, Ordering::Relaxed).max(now))
+    }
+}
+
+/// What an append asks for.
+struct Batch {
+    room: RoomId,
+    epoch: Epoch,
+    expected: Seq,
+    guard: Guard,
+    jsons: Vec<Vec<u8>>,
+}
+
+// === impl Batch ===
+
+impl Batch {
+    /// Compares, and appends all events or none.
+    fn append(&self, transaction: &WriteTransaction, clock: &Clock) -> Result<Appended, Fault> {
+        let mut states = transaction.open_table(tables::STATE)?;
+        let Some(mut state) = tables::read_state(&states, &self.room)? else {
+            return Ok(Appended::Fenced { epoch: Epoch::default(), owner: None });
+        };
+        if state.epoch != self.epoch.get() {
+            let owner = Some(state.owner.parse().map_err(damaged)?);
+            return Ok(Appended::Fenced { epoch: Epoch::new(state.epoch), owner });
+        }
+        if state.seq != self.expected.get() {
+            return Ok(Appended::Conflict { seq: Seq::new(state.seq) });
+        }
+        let now = clock.at_least(state.now);
+        if self.guard.not_before.is_some_and(|bound| now < bound) {
+            return Ok(Appended::TooEarly { now });
+        }
+        if self.guard.not_after.is_some_and(|bound| now >= bound) {
+            return Ok(Appended::TooLate { now });
+        }
+        let mut events = transaction.open_table(tables::EVENTS)?;
+        for json in &self.jsons {
+            state.seq += 1;
+            events.insert((self.room.as_ref(), state.seq), (self.epoch.get(), json.as_slice()))?;
+        }
+        state.now = now.as_millis();
+        tables::write_state(&mut states, &self.room, &state)?;
+        Ok(Appended::Stored { seq: Seq::new(state.seq), at: now })
+    }
+}
+
+/// Raises a room's fence; whoever holds it against that is returned.
+fn claim(
+    transaction: &WriteTransaction,
+    room: &RoomId,
+    epoch: Epoch,
+    owner: &str,
+    clock: &Clock,
+) -> Result<Option<State>, Fault> {
+    let mut states = transaction.open_table(tables::STATE)?;
+    let held = tables::read_state(&states, room)?;
+    let fences = |held: &State| {
+        held.epoch > epoch.get() || (held.epoch == epoch.get() && held.owner != owner)
+    };
+    let state = match held {
+        Some(held) if fences(&held) => return Ok(Some(held)),
+        Some(held) => State { epoch: epoch.get(), owner: owner.to_owned(), ..held },
+        None => {
+            let now = clock.at_least(0).as_millis();
+            // A history is named by its beginning, so one that starts over has another name.
+            let (generation, owner) = (now, owner.to_owned());
+            State { generation, epoch: epoch.get(), owner, seq: 0, now }
+        }
+    };
+    tables::write_state(&mut states, room, &state)?;
+    Ok(None)
+}
+
+/// A room that was never claimed.
+fn nothing(now: Timestamp) -> Loaded {
+    Loaded {
+        auction: gavel_rules::Auction::empty(),
+        generation: Generation::default(),
+        epoch: Epoch::default(),
+        owner: None,
+        now,
+    }
+}
+
+fn stored_events(page: Page) -> Result<Vec<StoredEvent>, StoreError> {
+    let stored = page.into_iter().map(|(seq, epoch, json)| {
+        let event: Event = serde_json::from_slice(&json).map_err(corrupt)?;
+        if event.seq.get() != seq {
+            return Err(corrupt(format!("entry {seq} holds event {}", event.seq)));
+        }
+        Ok(StoredEvent { epoch: Epoch::new(epoch), event })
+    });
+    stored.collect()
+}
+
+/// A store whose clock has already told this time.
+#[cfg(test)]
+pub(super) fn at_time(disk: Arc<Disk>, now: Timestamp) -> RedbStore {
+    let store = RedbStore::new(disk);
+    store.clock.at_least(now.as_millis());
+    store
+}
+
+fn class(error: DiskError) -> StoreError {
+    match error {
+        DiskError::Unavailable(_) => StoreError::Unavailable,
+        DiskError::Unknown(_) => StoreError::Unknown,
+        DiskError::Corrupt(why) => StoreError::Corrupt(why),
+    }
+}
+
+fn corrupt(error: impl Display) -> StoreError {
+    StoreError::Corrupt(error.to_string())
+}
+
+fn damaged(error: impl Display) -> Fault {
+    Fault::Corrupted(error.to_string())
+}
