@@ -21,11 +21,13 @@ pub(crate) struct Cli {
 enum Verb {
     /// Run a whole cluster in this process, with ten demo auctions.
     Dev(dev::DevArgs),
+    /// Run everything on this machine without Redis.
+    Serve(serve::ServeArgs),
     /// Run the control plane.
     ControlPlane(serve::ControlPlaneArgs),
     /// Run one data-plane node.
     DataPlane(serve::DataPlaneArgs),
-    /// Show or check the settings of a plane.
+    /// Show or check the settings of a process.
     #[command(subcommand)]
     Config(serve::ConfigVerb),
     /// Create, look at and steer rooms.
@@ -63,6 +65,7 @@ impl Verb {
     async fn run(self) -> Result<(), Failure> {
         match self {
             Self::Dev(args) => Box::pin(dev::run(args)).await,
+            Self::Serve(args) => Box::pin(serve::single(args)).await,
             Self::ControlPlane(args) => Box::pin(serve::control_plane(args)).await,
             Self::DataPlane(args) => Box::pin(serve::data_plane(args)).await,
             Self::Config(verb) => serve::config(verb),
@@ -98,9 +101,12 @@ mod tests {
     fn every_verb_of_the_readme_parses() {
         for line in [
             "gavel dev --node-ports 3000,3001 --control-ports 7000,7001 --print-json",
+            "gavel dev --data demo",
+            "gavel serve --data /var/lib/gavel --http-listen 0.0.0.0:80",
             "gavel control-plane --redis-url redis://127.0.0.1:6379",
             "gavel data-plane --node-id node-1 --http-listen 127.0.0.1:3000",
             "gavel config print data-plane",
+            "gavel config print serve",
             "gavel config check control-plane --config c.toml",
             "gavel rooms create r1 --title Vase --opening-price 10.00 --increment 1.00 --closes-in 5m",
             "gavel rooms list --json",

@@ -1,18 +1,15 @@
-//! `gavel dev`: a whole cluster in one process. The planes talk gRPC over
-//! loopback exactly as in a cluster; only the store may be in this process.
+//! `gavel dev`: a whole cluster in one process, with demo auctions.
 
 mod banner;
 mod ready;
 mod rooms;
 mod seed;
 
-use crate::{failure::Failure, files, serve};
-use gavel_control_plane::ControlPlane;
-use gavel_data_plane::{Node, store};
+use crate::{cluster::Cluster, failure::Failure, files, serve, stores::Stores};
 use gavel_runtime::telemetry;
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
+    path::PathBuf,
     time::Duration,
 };
 
@@ -31,6 +28,9 @@ pub(crate) struct DevArgs {
     /// Keep state in Redis or Valkey instead of memory.
     #[arg(long, value_name = "URL")]
     redis_url: Option<String>,
+    /// Keep state in a file of this directory; the next run goes on with it.
+    #[arg(long, value_name = "DIR", conflicts_with = "redis_url")]
+    data: Option<PathBuf>,
     /// Token for the nodes' `/api/websocket/metrics` and `/api/rooms`.
     #[arg(long, default_value = "gavel-dev")]
     admin_token: String,
@@ -42,13 +42,6 @@ pub(crate) struct DevArgs {
 /// A little longer than a control plane leads without renewing.
 const LEASE_MAX: Duration = Duration::from_secs(4);
 
-/// Everything that runs.
-#[derive(Debug)]
-struct Cluster {
-    control: ControlPlane,
-    nodes: Vec<(String, Node)>,
-}
-
 /// Runs the cluster until a signal.
 pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
     let &[http_port, grpc_port] = args.control_ports.as_slice() else {
@@ -59,15 +52,21 @@ pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
     let shutdown = serve::signals()?;
     files::raise_limit();
 
-    let control = control(&args, http_port, grpc_port).await?;
+    let stores = match &args.data {
+        Some(directory) => Stores::on_disk(directory)?,
+        None => Stores::open(args.redis_url.as_deref())?,
+    };
+    let is_new = stores.is_new;
+    let mut cluster = Cluster::start(control(http_port, grpc_port), stores).await?;
     // Redis may still hold the lease of a run that was killed; where another
     // control plane really leads, ours passes on what comes to it.
-    drop(tokio::time::timeout(LEASE_MAX, control.leads()).await);
-    let endpoint = format!("http://{}", control.grpc_addr());
-    seed::limits(&endpoint).await?;
-    let mut cluster = Cluster { control, nodes: Vec::new() };
+    drop(tokio::time::timeout(LEASE_MAX, cluster.control.leads()).await);
+    let endpoint = cluster.endpoint();
+    if is_new {
+        seed::limits(&endpoint).await?;
+    }
     let ready = async {
-        nodes(&args, &endpoint, &mut cluster.nodes).await?;
+        nodes(&args, &mut cluster).await?;
         let ids: Vec<&str> = cluster.nodes.iter().map(|(id, _)| id.as_str()).collect();
         ready::nodes(&endpoint, &ids, ready::PATIENCE).await?;
         seed::rooms(&endpoint).await
@@ -84,33 +83,14 @@ pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
     started
 }
 
-// === impl Cluster ===
-
-impl Cluster {
-    /// Nodes first: a node that leaves tells the control plane.
-    async fn stop(self) {
-        futures::future::join_all(self.nodes.into_iter().map(|(_, node)| node.stop())).await;
-        self.control.stop().await;
-    }
-}
-
-async fn control(args: &DevArgs, http_port: u16, grpc_port: u16) -> Result<ControlPlane, Failure> {
+fn control(http_port: u16, grpc_port: u16) -> gavel_control_plane::Config {
     let mut config = gavel_control_plane::Config::default();
     config.http.listen = loopback(http_port);
     config.grpc.listen = loopback(grpc_port);
-    config.redis.url = args.redis_url.clone().unwrap_or_default();
-    ControlPlane::start(config)
-        .await
-        .map_err(|error| Failure::internal("the control plane cannot start", error))
+    config
 }
 
-async fn nodes(
-    args: &DevArgs,
-    endpoint: &str,
-    nodes: &mut Vec<(String, Node)>,
-) -> Result<(), Failure> {
-    let store = store::open(args.redis_url.as_deref())
-        .map_err(|error| Failure::Usage(format!("--redis-url: {error}")))?;
+async fn nodes(args: &DevArgs, cluster: &mut Cluster) -> Result<(), Failure> {
     let relay_ports = args.relay_ports.iter().copied().chain(std::iter::repeat(0));
     for (n, (port, relay_port)) in (1..).zip(args.node_ports.iter().zip(relay_ports)) {
         let mut config = gavel_data_plane::Config::default();
@@ -118,14 +98,8 @@ async fn nodes(
         config.node.zone = "local".to_owned();
         config.http.listen = loopback(*port);
         config.relay.listen = loopback(relay_port);
-        config.control.endpoint = endpoint.to_owned();
-        config.redis.url = args.redis_url.clone().unwrap_or_default();
         config.admin.token = args.admin_token.clone();
-        let id = config.node.id.clone();
-        let node = Node::start(config, Arc::clone(&store))
-            .await
-            .map_err(|error| Failure::internal(&format!("{id} cannot start"), error))?;
-        nodes.push((id, node));
+        cluster.add(config).await?;
     }
     Ok(())
 }

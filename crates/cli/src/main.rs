@@ -3,6 +3,7 @@
 
 mod admin;
 mod args;
+mod cluster;
 mod dev;
 mod failure;
 mod files;
@@ -10,6 +11,7 @@ mod load;
 
 mod output;
 mod serve;
+mod stores;
 mod units;
 mod verify;
 

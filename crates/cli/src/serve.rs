@@ -1,10 +1,12 @@
-//! Running one plane as a process of its own, and its settings.
+//! Running planes as a process of their own, and their settings.
 
 mod settings;
+mod single;
 
 use crate::{failure::Failure, files};
 use gavel_runtime::{config::Form, shutdown::Shutdown, telemetry};
 pub(crate) use settings::{ConfigVerb, ControlPlaneArgs, DataPlaneArgs, config};
+pub(crate) use single::{ServeArgs, run as single};
 
 /// Runs the control plane until a signal.
 pub(crate) async fn control_plane(args: ControlPlaneArgs) -> Result<(), Failure> {

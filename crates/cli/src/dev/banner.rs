@@ -1,7 +1,8 @@
 //! What `gavel dev` prints: everything to open or paste.
 
-use super::{Cluster, DevArgs};
+use super::DevArgs;
 use crate::{
+    cluster::Cluster,
     failure::Failure,
     output::{self, Table},
 };
@@ -28,11 +29,12 @@ pub(super) fn print(cluster: &Cluster, args: &DevArgs) -> Result<(), Failure> {
     line("control plane metrics", format!("http://{http}/metrics"));
     line("control plane gRPC", format!("http://{grpc}"));
     line("admin token", args.admin_token.clone());
-    let store = match &args.redis_url {
-        Some(_) => "Redis",
-        None => "memory: everything is gone when this stops",
+    let store = match (&args.data, &args.redis_url) {
+        (Some(directory), _) => format!("{}: the next run goes on with it", directory.display()),
+        (None, Some(_)) => "Redis".to_owned(),
+        (None, None) => "memory: everything is gone when this stops".to_owned(),
     };
-    line("store", store.to_owned());
+    line("store", store);
     output::text(format_args!(
         "\ngavel {} is running, with demo auctions 1 to {}\n\n{table}\n  try: gavel rooms list\n  \
          stop: Ctrl-C\n\n",

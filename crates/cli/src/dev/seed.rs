@@ -33,7 +33,7 @@ pub(super) async fn rooms(endpoint: &str) -> Result<(), Failure> {
     for (id, rules) in demo.map_err(|error| Failure::internal("the demo rooms", error))? {
         let request = CreateRoomRequest { id, rules: Some(rules.into()) };
         match client.create_room(request).await {
-            // Redis may hold them from an earlier run.
+            // The store may hold them from an earlier run.
             Err(status) if status.code() == Code::AlreadyExists => {}
             result => drop(result.map_err(failed)?),
         }

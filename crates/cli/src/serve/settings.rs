@@ -1,5 +1,6 @@
 //! The settings of both planes: defaults, file, environment, flags.
 
+use super::single::ServeArgs;
 use crate::{failure::Failure, output};
 use gavel_runtime::config::{self as sources, PREFIX};
 use serde::{Serialize, de::DeserializeOwned};
@@ -59,32 +60,36 @@ struct Common {
     set: Vec<(String, String)>,
 }
 
-/// Show or check the settings of a plane.
+/// Show or check the settings of a process.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum ConfigVerb {
     /// Print the settings in force as TOML, without secrets.
     #[command(subcommand)]
-    Print(Plane),
+    Print(Process),
     /// Check them; wrong ones are named, with exit status 64.
     #[command(subcommand)]
-    Check(Plane),
+    Check(Process),
 }
 
 #[derive(Debug, clap::Subcommand)]
-pub(crate) enum Plane {
+pub(crate) enum Process {
     /// The control plane's.
     ControlPlane(ControlPlaneArgs),
     /// A data-plane node's.
     DataPlane(DataPlaneArgs),
+    /// Those of both in one process.
+    Serve(ServeArgs),
 }
 
-/// Prints or checks the settings of a plane.
+/// Prints or checks the settings of a process.
 pub(crate) fn config(verb: ConfigVerb) -> Result<(), Failure> {
     match verb {
-        ConfigVerb::Print(Plane::ControlPlane(args)) => print(&args.load()?),
-        ConfigVerb::Print(Plane::DataPlane(args)) => print(&args.load()?),
-        ConfigVerb::Check(Plane::ControlPlane(args)) => args.load().and_then(|_| fine()),
-        ConfigVerb::Check(Plane::DataPlane(args)) => args.load().and_then(|_| fine()),
+        ConfigVerb::Print(Process::ControlPlane(args)) => print(&args.load()?),
+        ConfigVerb::Print(Process::DataPlane(args)) => print(&args.load()?),
+        ConfigVerb::Print(Process::Serve(args)) => print(&args.load()?),
+        ConfigVerb::Check(Process::ControlPlane(args)) => args.load().and_then(|_| fine()),
+        ConfigVerb::Check(Process::DataPlane(args)) => args.load().and_then(|_| fine()),
+        ConfigVerb::Check(Process::Serve(args)) => args.load().and_then(|_| fine()),
     }
 }
 
@@ -135,7 +140,7 @@ impl Common {
     }
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("write it as key=value")?;
     Ok((key.to_owned(), value.to_owned()))
 }

@@ -1,0 +1,66 @@
+//! Both planes in this process. They talk gRPC over loopback, exactly as in a
+//! cluster; only their stores are shared.
+
+use crate::{failure::Failure, stores::Stores};
+use gavel_control_plane::ControlPlane;
+use gavel_data_plane::Node;
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
+
+/// Everything that runs.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    /// The control plane.
+    pub(crate) control: ControlPlane,
+    /// The nodes, by id.
+    pub(crate) nodes: Vec<(String, Node)>,
+    stores: Stores,
+}
+
+// === impl Cluster ===
+
+impl Cluster {
+    /// Starts the control plane.
+    pub(crate) async fn start(
+        config: gavel_control_plane::Config,
+        stores: Stores,
+    ) -> Result<Self, Failure> {
+        let control = ControlPlane::start_with(config, Arc::clone(&stores.cluster))
+            .await
+            .map_err(|error| Failure::internal("the control plane cannot start", error))?;
+        Ok(Self { control, nodes: Vec::new(), stores })
+    }
+
+    /// Where the control plane's gRPC is reached from this machine.
+    pub(crate) fn endpoint(&self) -> String {
+        let addr = self.control.grpc_addr();
+        let ip = match addr.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
+        };
+        format!("http://{}", SocketAddr::new(ip, addr.port()))
+    }
+
+    /// Starts a node of that control plane.
+    pub(crate) async fn add(
+        &mut self,
+        mut config: gavel_data_plane::Config,
+    ) -> Result<(), Failure> {
+        config.control.endpoint = self.endpoint();
+        let id = config.node.id.clone();
+        let node = Node::start(config, Arc::clone(&self.stores.rooms))
+            .await
+            .map_err(|error| Failure::internal(&format!("{id} cannot start"), error))?;
+        self.nodes.push((id, node));
+        Ok(())
+    }
+
+    /// Nodes first: a node that leaves tells the control plane.
+    pub(crate) async fn stop(self) {
+        futures::future::join_all(self.nodes.into_iter().map(|(_, node)| node.stop())).await;
+        self.control.stop().await;
+    }
+}
