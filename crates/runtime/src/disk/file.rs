@@ -55,7 +55,7 @@ pub(super) fn create_if_missing(directory: &Path) -> Result<bool, OpenError> {
     Ok(true)
 }
 
-/// Opens a store that is there, after a check of every page.
+/// Opens a store that is there.
 pub(super) fn open(file: &Path) -> Result<Database, OpenError> {
     open_on(file, |backend| backend)
 }
@@ -77,9 +77,14 @@ pub(super) fn open_on<B: StorageBackend>(
         tracing::debug!(%error, "pages of the store may come from memory");
     }
     let backend = FileBackend::new(opened).map_err(|error| refusal(file, error.into()))?;
+    check(file, wrap(backend))
+}
+
+/// Opens what claims to be a store, after a check of every page.
+pub(super) fn check(file: &Path, backend: impl StorageBackend) -> Result<Database, OpenError> {
     let database = builder()
         .set_check_integrity_on_open(true)
-        .create_with_backend(wrap(backend))
+        .create_with_backend(backend)
         .map_err(|error| refusal(file, error.into()))?;
     match read_format(&database).map_err(|fault| refusal(file, fault))? {
         FORMAT => Ok(database),

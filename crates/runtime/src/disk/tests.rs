@@ -4,24 +4,36 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use ::redb::backends::FileBackend;
+use ::redb::backends::{FileBackend, InMemoryBackend};
 use ::redb::{BackendError, StorageBackend};
 use futures::future::join_all;
+use parking_lot::Mutex;
 
 use super::*;
 
 mod damage;
 mod faults;
+mod power;
 
 const NUMBERS: TableDefinition<'_, u64, u64> = TableDefinition::new("numbers");
 
-/// A disk whose faults a test switches on and off.
+/// A disk whose faults a test switches on and off, and which notes what it was asked to do.
 #[derive(Debug, Default)]
 struct Switches {
+    done: Mutex<Vec<Done>>,
     writes_fail: AtomicBool,
     syncs_fail: AtomicBool,
     syncs: AtomicU64,
     free_bytes: AtomicU64,
+}
+
+#[derive(Debug, Clone)]
+enum Done {
+    Length(u64),
+    Written(u64, Vec<u8>),
+    Synced,
+    /// A caller was told that the next key is stored.
+    Answered,
 }
 
 #[derive(Debug)]
@@ -53,17 +65,20 @@ impl StorageBackend for Switched {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.may_write()?;
+        self.switches.done.lock().push(Done::Length(len));
         self.file.set_len(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
         self.switches.syncs.fetch_add(1, Ordering::SeqCst);
         Self::fails(&self.switches.syncs_fail, io::ErrorKind::Other)?;
+        self.switches.done.lock().push(Done::Synced);
         self.file.sync_data()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.may_write()?;
+        self.switches.done.lock().push(Done::Written(offset, data.to_vec()));
         self.file.write(offset, data)
     }
 
@@ -109,16 +124,26 @@ async fn put(disk: &Disk, key: u64) -> Result<(), DiskError> {
 }
 
 async fn keys(disk: &Disk) -> Result<Vec<u64>, DiskError> {
-    disk.read(|transaction| {
-        let Some(numbers) = table(transaction, NUMBERS)? else { return Ok(Vec::new()) };
-        let entries = numbers.iter()?.map(|entry| {
-            let (key, value) = entry?;
-            assert_eq!(value.value(), key.value() * 10);
-            Ok(key.value())
-        });
-        entries.collect()
-    })
-    .await
+    disk.read(keys_in).await
+}
+
+fn keys_in(transaction: &ReadTransaction) -> Result<Vec<u64>, Fault> {
+    let Some(numbers) = table(transaction, NUMBERS)? else { return Ok(Vec::new()) };
+    let entries = numbers.iter()?.map(|entry| {
+        let (key, value) = entry?;
+        assert_eq!(value.value(), key.value() * 10);
+        Ok(key.value())
+    });
+    entries.collect()
+}
+
+/// What a file of these bytes holds, without the time that a real disk takes.
+fn keys_of(bytes: &[u8]) -> Result<Vec<u64>, OpenError> {
+    let memory = InMemoryBackend::new();
+    memory.set_len(bytes.len() as u64).unwrap();
+    memory.write(0, bytes).unwrap();
+    let database = file::check(Path::new("memory"), memory)?;
+    Ok(keys_in(&database.begin_read().unwrap()).unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
