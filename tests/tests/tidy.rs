@@ -128,20 +128,26 @@ fn files_are_short() {
 }
 
 #[test]
-fn redis_is_named_only_at_the_store() {
+fn databases_are_named_only_at_the_store() {
     let at_home = |file: &str| {
         file.starts_with("crates/runtime/src/redis")
+            || file.starts_with("crates/runtime/src/disk")
             || file.starts_with("tests/")
             || file.contains("/src/store/")
             || file.ends_with("/src/store.rs")
     };
-    let needles = [concat!("redis", "::"), concat!("use ", "redis")];
+    let needles = [
+        concat!("redis", "::"),
+        concat!("use ", "redis"),
+        concat!("redb", "::"),
+        concat!("use ", "redb"),
+    ];
     let offences: Vec<_> = sources()
         .into_iter()
         .filter(|(file, text)| !at_home(file) && needles.iter().any(|needle| text.contains(needle)))
         .map(|(file, _)| file)
         .collect();
-    refuse("Redis outside of the store", &offences);
+    refuse("databases outside of the store", &offences);
 }
 
 #[test]
