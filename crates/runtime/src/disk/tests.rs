@@ -139,11 +139,18 @@ fn keys_in(transaction: &ReadTransaction) -> Result<Vec<u64>, Fault> {
 
 /// What a file of these bytes holds, without the time that a real disk takes.
 fn keys_of(bytes: &[u8]) -> Result<Vec<u64>, OpenError> {
+    file::check(Path::new("memory"), memory(bytes)).map(|database| all_keys(&database))
+}
+
+fn memory(bytes: &[u8]) -> InMemoryBackend {
     let memory = InMemoryBackend::new();
     memory.set_len(bytes.len() as u64).unwrap();
     memory.write(0, bytes).unwrap();
-    let database = file::check(Path::new("memory"), memory)?;
-    Ok(keys_in(&database.begin_read().unwrap()).unwrap())
+    memory
+}
+
+fn all_keys(database: &Database) -> Vec<u64> {
+    keys_in(&database.begin_read().unwrap()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
