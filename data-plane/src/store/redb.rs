@@ -98,18 +98,24 @@ impl RoomStore for RedbStore {
         epoch: Epoch,
         owner: &NodeId,
     ) -> Result<Claim, StoreError> {
+        let is_claimed = |held: &Loaded| held.epoch == epoch && held.owner.as_ref() == Some(owner);
+        let before = self.load_room(room).await?;
+        if is_claimed(&before) {
+            // An owner that comes back writes nothing, so a full disk does not keep it out.
+            return Ok(Claim::Claimed(Box::new(before)));
+        }
         let (id, by, clock) = (room.clone(), owner.to_string(), Arc::clone(&self.clock));
         let claim = self.disk.write(move |transaction| claim(transaction, &id, epoch, &by, &clock));
         if let Some(held) = claim.await.map_err(class)? {
             let owner = Some(held.owner.parse().map_err(corrupt)?);
             return Ok(Claim::Fenced { epoch: Epoch::new(held.epoch), owner });
         }
-        let loaded = self.load_room(room).await?;
-        if loaded.epoch == epoch && loaded.owner.as_ref() == Some(owner) {
-            return Ok(Claim::Claimed(Box::new(loaded)));
+        let after = self.load_room(room).await?;
+        if is_claimed(&after) {
+            return Ok(Claim::Claimed(Box::new(after)));
         }
         // Somebody claimed a later epoch between the two calls.
-        Ok(Claim::Fenced { epoch: loaded.epoch, owner: loaded.owner })
+        Ok(Claim::Fenced { epoch: after.epoch, owner: after.owner })
     }
 
     async fn load(&self, room: &RoomId) -> Result<Loaded, StoreError> {
