@@ -134,8 +134,8 @@ pub fn table<K: Key + 'static, V: Value + 'static>(
 // === impl Disk ===
 
 impl Disk {
-    /// Opens the store in `directory`, and makes both where there are none. The whole file is
-    /// checked, which takes a second or so for each gigabyte.
+    /// Opens the store in `directory`, and makes both where there are none. The whole file is read
+    /// and checked, so a large one takes its time.
     pub fn open(directory: &Path) -> Result<Self, OpenError> {
         let (at, file) = (directory.to_owned(), file::path(directory));
         let free = move || rustix::fs::statvfs(&at).map(|stat| stat.f_bavail * stat.f_frsize).ok();
