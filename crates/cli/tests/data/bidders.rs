@@ -18,6 +18,9 @@ use tokio_util::sync::CancellationToken;
 /// How long a bidder waits for the next word before it takes another socket.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long a bidder lets be after an error, for it not to be one of the rate.
+const RETRY_AFTER: Duration = Duration::from_millis(60);
+
 /// What a bidder was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ack {
@@ -28,9 +31,17 @@ pub(crate) struct Ack {
     pub(crate) durability: String,
 }
 
+/// What all bidders were told.
+#[derive(Debug, Default)]
+struct Told {
+    acks: Vec<Ack>,
+    /// How often a bid could not be decided.
+    unavailable: usize,
+}
+
 /// Bidders in several rooms.
 pub(crate) struct Bidders {
-    acks: Arc<Mutex<Vec<Ack>>>,
+    told: Arc<Mutex<Told>>,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -42,15 +53,15 @@ type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 impl Bidders {
     /// This many bidders in each room.
     pub(crate) fn start(url: &str, rooms: &[&str], each: usize) -> Self {
-        let (acks, stop) = (Arc::<Mutex<Vec<Ack>>>::default(), CancellationToken::new());
+        let (told, stop) = (Arc::<Mutex<Told>>::default(), CancellationToken::new());
         let mut tasks = Vec::new();
         for (room, n) in rooms.iter().flat_map(|room| (0..each).map(move |n| (room, n))) {
             let (url, room, name) = (url.to_owned(), (*room).to_owned(), format!("{room}-{n}"));
-            let acks = Arc::clone(&acks);
+            let told = Arc::clone(&told);
             let bidder = async move {
                 for life in 0_u32.. {
                     // A socket that is lost or refused is followed by the next.
-                    let _lost = bid(&url, &room, &format!("{name}-{life}"), &acks).await;
+                    let _lost = bid(&url, &room, &format!("{name}-{life}"), &told).await;
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             };
@@ -59,11 +70,16 @@ impl Bidders {
                 stopped.run_until_cancelled(bidder).await;
             }));
         }
-        Self { acks, stop, tasks }
+        Self { told, stop, tasks }
     }
 
     pub(crate) fn acked(&self) -> usize {
-        self.acks.lock().expect("no panic holds it").len()
+        self.told.lock().expect("no panic holds it").acks.len()
+    }
+
+    /// How often a bid could not be decided.
+    pub(crate) fn unavailable(&self) -> usize {
+        self.told.lock().expect("no panic holds it").unavailable
     }
 
     pub(crate) async fn stop(self) -> Vec<Ack> {
@@ -71,19 +87,19 @@ impl Bidders {
         for task in self.tasks {
             task.await.expect("no bidder panics");
         }
-        self.acks.lock().expect("no panic holds it").clone()
+        self.told.lock().expect("no panic holds it").acks.clone()
     }
 }
 
 /// One accepted bid of a guest.
 pub(crate) async fn bid_once(url: &str, room: &str) -> Ack {
-    let acks = Mutex::default();
+    let told = Mutex::<Told>::default();
     for life in 0..100 {
         let name = format!("once-{life}");
-        let bidding = bid(url, room, &name, &acks);
+        let bidding = bid(url, room, &name, &told);
         // It goes on after its first; that is cut short here.
         let first = async {
-            while acks.lock().expect("no panic holds it").is_empty() {
+            while told.lock().expect("no panic holds it").acks.is_empty() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
@@ -92,12 +108,12 @@ pub(crate) async fn bid_once(url: &str, room: &str) -> Ack {
             _ = bidding => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     }
-    let acks = acks.into_inner().expect("no panic holds it");
-    acks.first().expect("the bid is accepted").clone()
+    let told = told.into_inner().expect("no panic holds it");
+    told.acks.first().expect("the bid is accepted").clone()
 }
 
 /// Bids until the socket is lost or silent.
-async fn bid(url: &str, room: &str, name: &str, acks: &Mutex<Vec<Ack>>) -> Option<()> {
+async fn bid(url: &str, room: &str, name: &str, told: &Mutex<Told>) -> Option<()> {
     let mut request = url.into_client_request().expect("a URL");
     let dialect = "gavel.v1.json".parse().expect("a header");
     request.headers_mut().insert("sec-websocket-protocol", dialect);
@@ -111,10 +127,16 @@ async fn bid(url: &str, room: &str, name: &str, acks: &Mutex<Vec<Ack>>) -> Optio
             minimum = one.get("minimumBid").and_then(Value::as_u64).or(minimum);
             match one.get("type").and_then(Value::as_str) {
                 Some("bidAccepted") => {
-                    acks.lock().expect("no panic holds it").push(ack(room, &one));
+                    told.lock().expect("no panic holds it").acks.push(ack(room, &one));
                     waiting = false;
                 }
-                Some("bidRejected" | "error") => waiting = false,
+                Some("bidRejected") => waiting = false,
+                Some("error") => {
+                    let unavailable = one.get("code").is_some_and(|code| code == "unavailable");
+                    told.lock().expect("no panic holds it").unavailable += usize::from(unavailable);
+                    waiting = false;
+                    tokio::time::sleep(RETRY_AFTER).await;
+                }
                 _ => {}
             }
         }

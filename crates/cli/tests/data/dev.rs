@@ -18,7 +18,7 @@ impl Dev {
     fn start(folder: &Path, run: u32) -> Self {
         let mut command = gavel("dev --node-ports 0,0 --control-ports 0,0 --print-json");
         command.arg("--data").arg(folder.join("data")).env("RUST_LOG", "off");
-        let process = Process::start(command, &folder.join(format!("run-{run}")));
+        let process = Process::start(&mut command, &folder.join(format!("run-{run}")));
         let addresses = until("the addresses", || serde_json::from_str(&process.words()).ok());
         Self { process, addresses }
     }

@@ -1,6 +1,6 @@
 //! A `gavel` process on a directory, and verbs against it.
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::Value;
 use std::{
     fs::{File, OpenOptions},
@@ -32,7 +32,7 @@ pub(crate) struct Server {
 
 impl Process {
     /// Starts it; the log of an earlier run is kept in front.
-    pub(crate) fn start(mut command: Command, log: &Path) -> Self {
+    pub(crate) fn start(command: &mut Command, log: &Path) -> Self {
         let out = OpenOptions::new().create(true).append(true).open(log).expect("a log");
         let err = out.try_clone().expect("the same file");
         let command = command.stdout(out).stderr(err).stdin(Stdio::null());
@@ -53,6 +53,13 @@ impl Process {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         kill_process(pid.expect("it has an id"), Signal::TERM).expect("it can be told");
         until("its end", || self.child.try_wait().expect("it can be waited for"))
+    }
+
+    /// Writes fail beyond this place in any file, or nowhere.
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let limit = Rlimit { current: bytes, maximum: None };
+        prlimit(pid, Resource::Fsize, limit).expect("files can be limited");
     }
 
     fn assert_runs(&mut self) {
@@ -87,13 +94,29 @@ impl Server {
 
     /// Runs it until it answers its operators and its node is there.
     pub(crate) fn start(&self) -> Process {
-        let line = format!(
+        let mut command = gavel(&self.line());
+        self.run(command.arg("--data").arg(self.data()).env("RUST_LOG", "info"))
+    }
+
+    /// The same, but a file that may not grow is an error to it and no signal.
+    pub(crate) fn start_for_limits(&self) -> Process {
+        let mut command = Command::new("sh");
+        let script = "trap '' XFSZ; exec \"$0\" \"$@\"";
+        command.env_clear().arg("-c").arg(script).arg(env!("CARGO_BIN_EXE_gavel"));
+        command.args(self.line().split_whitespace()).arg("--data").arg(self.data());
+        // Its log is a file as well.
+        self.run(command.env("RUST_LOG", "off"))
+    }
+
+    fn line(&self) -> String {
+        format!(
             "serve --http-listen 127.0.0.1:{} --grpc-listen 127.0.0.1:{} \
              --set control_plane.http.listen=127.0.0.1:{}",
             self.http, self.grpc, self.control_http
-        );
-        let mut command = gavel(&line);
-        command.arg("--data").arg(self.data()).env("RUST_LOG", "info");
+        )
+    }
+
+    fn run(&self, command: &mut Command) -> Process {
         let mut process = Process::start(command, &self.folder.path().join("log"));
         until("a node", || {
             process.assert_runs();

@@ -39,7 +39,7 @@ async fn every_acknowledged_bid_is_there_after_kill_9_under_load() {
     let acks = bidders.stop().await;
     assert!(acks.len() >= KILLS * ACKS, "{}", acks.len());
     assert!(acks.iter().all(|ack| ack.durability == "durable"), "{:?}", acks.first());
-    assert_all_stored(&server.data(), &acks).await;
+    assert_all_stored(&server.data(), &ROOMS, &acks).await;
 
     // And it still serves, with the limits it was given.
     let mut process = server.start();
@@ -50,6 +50,28 @@ async fn every_acknowledged_bid_is_there_after_kill_9_under_load() {
         assert!(price >= last, "{room}: {price:?} after {last:?}");
     }
     assert!(process.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_takes_no_writes_acknowledges_nothing_until_it_does() {
+    const MANY: usize = 30;
+    let server = Server::new();
+    let process = server.start_for_limits();
+    server.json(&create("lamp", "1h"));
+    server.json("limits set sockets_per_ip_max=0 bids_per_user_max=0");
+    let bidders = Bidders::start(&server.url(), &["lamp"], 3);
+    until("acks", || (bidders.acked() >= MANY).then_some(()));
+
+    process.limit_files(Some(4096));
+    until("refusals", || (bidders.unavailable() >= MANY).then_some(()));
+    let acked = bidders.acked();
+    until("more refusals", || (bidders.unavailable() >= 2 * MANY).then_some(()));
+    assert_eq!(bidders.acked(), acked, "nothing can have been written");
+
+    process.limit_files(None);
+    until("more acks", || (bidders.acked() >= acked + MANY).then_some(()));
+    process.kill();
+    assert_all_stored(&server.data(), &["lamp"], &bidders.stop().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -81,10 +103,10 @@ async fn a_restart_goes_on_with_what_runs_and_closes_what_ran_out() {
 }
 
 /// Every ack is in its room's stream, and the stream is whole.
-async fn assert_all_stored(directory: &Path, acks: &[Ack]) {
+async fn assert_all_stored(directory: &Path, rooms: &[&str], acks: &[Ack]) {
     let store = RedbStore::new(Arc::new(Disk::open(directory).expect("the store opens")));
     let mut stored = HashMap::new();
-    for room in ROOMS {
+    for room in rooms {
         let id = room.parse().expect("an id");
         let events = store.range(&id, Seq::new(0), usize::MAX).await.expect("the events");
         let seqs: Vec<_> = events.iter().map(|stored| stored.event.seq.get()).collect();
