@@ -4,7 +4,10 @@
 use gavel_runtime::config::{self, ConfigError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::{fmt, net::SocketAddr};
+use std::{
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
+};
 
 /// Everything a control plane must know at start.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -79,6 +82,15 @@ pub struct ClusterConfig {
 // === impl Config ===
 
 impl Config {
+    /// The defaults where the nodes are in the same process: only operators of
+    /// this machine come in by gRPC.
+    #[must_use]
+    pub fn for_one_process() -> Self {
+        let mut config = Self::default();
+        config.grpc.listen.set_ip(Ipv4Addr::LOCALHOST.into());
+        config
+    }
+
     /// Refuses a value out of range, by its name.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 use gavel_runtime::config::{self, ConfigError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 /// Everything a node must know at start.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -115,6 +115,16 @@ pub struct ShutdownConfig {
 // === impl Config ===
 
 impl Config {
+    /// The defaults where the control plane and all nodes are in the same process: nobody comes in
+    /// by the relay, and after a restart it is the same node, which goes on with its rooms at once.
+    #[must_use]
+    pub fn for_one_process() -> Self {
+        let mut config = Self::default();
+        config.relay.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        "node-1".clone_into(&mut config.node.id);
+        config
+    }
+
     /// Refuses a value out of range, by its name.
     ///
     /// # Errors

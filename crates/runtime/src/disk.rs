@@ -22,6 +22,8 @@ use std::{fmt, fs, io};
 
 use ::redb::{Database, Key, ReadOnlyTable, ReadableDatabase as _, TableError, Value};
 use parking_lot::RwLock;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 pub use ::redb::{
@@ -44,6 +46,14 @@ const JOBS_MAX: usize = 1024;
 /// Free space below which nothing more is written. What is left lets the file be opened and
 /// repaired on a disk that somebody else has filled.
 const BYTES_RESERVED: u64 = 16 * 1024 * 1024;
+
+/// Where the store is.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataConfig {
+    /// Its directory, which is made where there is none; it has to be named.
+    pub dir: String,
+}
 
 /// An open store. Dropping it closes the file, after what is under way.
 pub struct Disk {
@@ -73,6 +83,9 @@ pub enum OpenError {
         /// Why.
         error: io::Error,
     },
+    /// It was asked for as it is, and there is none.
+    #[error("{} holds no store", .0.display())]
+    Missing(PathBuf),
     /// Another process has it open.
     #[error("{} is in use by another process", .0.display())]
     InUse(PathBuf),
@@ -140,6 +153,15 @@ impl Disk {
         let (at, file) = (directory.to_owned(), file::path(directory));
         let free = move || rustix::fs::statvfs(&at).map(|stat| stat.f_bavail * stat.f_frsize).ok();
         Self::start(directory, move || file::open(&file), free)
+    }
+
+    /// Opens the store that `directory` holds, and makes nothing.
+    pub fn open_existing(directory: &Path) -> Result<Self, OpenError> {
+        match file::path(directory).try_exists() {
+            Ok(true) => Self::open(directory),
+            Ok(false) => Err(OpenError::Missing(directory.to_owned())),
+            Err(error) => Err(OpenError::Directory { directory: directory.to_owned(), error }),
+        }
     }
 
     fn start(

@@ -5,9 +5,11 @@ use gavel_data_plane::settings::{SUBJECTS, SWITCHES};
 use gavel_proto::limits::{LIMITS, UNBOUNDED};
 use gavel_runtime::{
     config::{self, Setting},
+    disk::DataConfig,
     telemetry::VARIABLES,
 };
 use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::Value;
 use std::fmt::Write as _;
 
@@ -30,6 +32,49 @@ pub(super) fn settings<T: JsonSchema>() -> String {
         write!(text, "### {name}\n\n{about}\n\n{}\n", table.end()).expect("a String takes it");
         text
     })
+}
+
+/// The settings that only `gavel serve` has, and the defaults that are others there.
+pub(super) fn serve() -> String {
+    #[derive(JsonSchema)]
+    #[expect(dead_code, reason = "only its schema is asked for")]
+    struct Own {
+        data: DataConfig,
+    }
+    let mut table = Table::new(["Key", "Variable", "Default", "In a process of its own"]);
+    let alone = (gavel_control_plane::Config::default(), gavel_data_plane::Config::default());
+    let [control_plane, data_plane] = [
+        differences(&gavel_control_plane::Config::for_one_process(), &alone.0),
+        differences(&gavel_data_plane::Config::for_one_process(), &alone.1),
+    ];
+    for (plane, differences) in [("control_plane", control_plane), ("data_plane", data_plane)] {
+        for (key, here, there) in differences {
+            let key = format!("{plane}.{key}");
+            table.row([
+                code(&key),
+                code(config::variable_of(&key)),
+                default(&here),
+                default(&there),
+            ]);
+        }
+    }
+    let about = "Where the two planes have other defaults than in processes of their own.";
+    format!("{}### control_plane, data_plane\n\n{about}\n\n{}", settings::<Own>(), table.end())
+}
+
+/// The keys that have different values, with both.
+fn differences<T: JsonSchema + Serialize>(here: &T, there: &T) -> Vec<(String, Value, Value)> {
+    let [here, there] = [here, there].map(|config| serde_json::to_value(config).expect("JSON"));
+    let sections = config::sections::<T>().expect("bounds that somebody checks");
+    let settings = sections.into_iter().flat_map(|section| section.settings);
+    settings
+        .filter_map(|Setting { key, .. }| {
+            let path = format!("/{}", key.replace('.', "/"));
+            let value = |config: &Value| config.pointer(&path).expect("each has a value").clone();
+            let (here, there) = (value(&here), value(&there));
+            (here != there).then_some((key, here, there))
+        })
+        .collect()
 }
 
 fn default(value: &Value) -> String {

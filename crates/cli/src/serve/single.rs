@@ -4,14 +4,12 @@
 use super::settings::pair;
 use crate::{cluster::Cluster, failure::Failure, files, stores::Stores};
 use gavel_runtime::{
-    config::{self as sources, PREFIX},
+    config::{self as sources, ConfigError, PREFIX},
+    disk::DataConfig,
     telemetry,
 };
 use serde::{Deserialize, Serialize};
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 /// Run everything on this machine without Redis; nothing is lost on kill -9.
 #[derive(Debug, Default, clap::Args)]
@@ -40,17 +38,9 @@ pub(crate) struct ServeArgs {
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Settings {
-    data: Data,
+    data: DataConfig,
     control_plane: gavel_control_plane::Config,
     data_plane: gavel_data_plane::Config,
-}
-
-/// Where the store is.
-#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Data {
-    /// Its directory.
-    dir: String,
 }
 
 /// Runs until a signal.
@@ -97,16 +87,18 @@ impl ServeArgs {
 // === impl Settings ===
 
 impl Settings {
-    fn check(&self) -> Result<(), Failure> {
+    /// Each plane checks its own, and neither may store elsewhere.
+    fn check(&self) -> Result<(), ConfigError> {
         let Self { control_plane, data_plane, .. } = self;
-        let wrong = |plane: &str, error: String| Failure::Usage(format!("{plane}.{error}"));
-        control_plane.check().map_err(|error| wrong("control_plane", error.to_string()))?;
-        data_plane.check().map_err(|error| wrong("data_plane", error.to_string()))?;
-        for (plane, url) in
-            [("control_plane", &control_plane.redis.url), ("data_plane", &data_plane.redis.url)]
-        {
+        for (plane, checked, url) in [
+            ("control_plane", control_plane.check(), &control_plane.redis.url),
+            ("data_plane", data_plane.check(), &data_plane.redis.url),
+        ] {
+            checked
+                .map_err(|error| ConfigError { key: format!("{plane}.{}", error.key), ..error })?;
             if !url.is_empty() {
-                return Err(wrong(plane, "redis.url: everything is kept in data.dir".to_owned()));
+                let key = format!("{plane}.redis.url");
+                return Err(ConfigError::invalid(key, "everything is kept in data.dir"));
             }
         }
         Ok(())
@@ -116,25 +108,18 @@ impl Settings {
 impl Default for Settings {
     /// Those of separate processes, but for what only this process needs.
     fn default() -> Self {
-        let mut settings = Self {
-            data: Data::default(),
-            control_plane: gavel_control_plane::Config::default(),
-            data_plane: gavel_data_plane::Config::default(),
-        };
-        let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        // No other node comes in by gRPC, and operators are asked to be on this machine.
-        let grpc = &mut settings.control_plane.grpc.listen;
-        *grpc = loopback(grpc.port());
-        settings.data_plane.relay.listen = loopback(0);
-        // After a restart it is the same node, and goes on with its rooms at once.
-        "node-1".clone_into(&mut settings.data_plane.node.id);
-        settings
+        Self {
+            data: DataConfig::default(),
+            control_plane: gavel_control_plane::Config::for_one_process(),
+            data_plane: gavel_data_plane::Config::for_one_process(),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::SocketAddr;
 
     fn with(set: &[&str]) -> Result<Settings, Failure> {
         let set = set.iter().map(|text| pair(text).unwrap()).collect();
@@ -161,8 +146,9 @@ mod tests {
     fn a_wrong_setting_is_named_with_its_plane() {
         for (set, name) in [
             ("data_plane.http.header_timeout_ms=1", "data_plane.http.header_timeout_ms"),
-            ("control_plane.cluster.lease_ms=1", "control_plane.cluster.lease_ms"),
+            ("control_plane.cluster.lease_ms=60001", "control_plane.cluster.lease_ms"),
             ("data_plane.redis.url=redis://h", "data_plane.redis.url"),
+            ("control_plane.redis.url=nowhere", "control_plane.redis.url"),
             ("http.listen=127.0.0.1:1", "http"),
         ] {
             match with(&[set]) {

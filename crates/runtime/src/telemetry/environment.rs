@@ -44,7 +44,7 @@ variables! {
     DISABLED, "OTEL_SDK_DISABLED", "false",
         "`true` sends no traces in spite of an endpoint.";
     SERVICE_NAME, "OTEL_SERVICE_NAME", "by the process",
-        "Names the service in traces instead of `gavel-control-plane`, `gavel-data-plane` or `gavel-dev`.";
+        "Names the service in traces instead of `gavel`, `gavel-control-plane`, `gavel-data-plane` or `gavel-dev`.";
 }
 
 // === impl Variable ===
