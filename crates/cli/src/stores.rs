@@ -22,14 +22,25 @@ pub(crate) struct Stores {
 impl Stores {
     /// In a file of this directory; other processes are kept out of it.
     pub(crate) fn on_disk(directory: &Path) -> Result<Self, Failure> {
-        let disk = Arc::new(Disk::open(directory)?);
-        let is_new = disk.is_new();
+        let stores = Self::of(Disk::open(directory)?);
+        let is_new = stores.is_new;
         tracing::info!(directory = %directory.display(), is_new, "store is open");
-        Ok(Self {
+        Ok(stores)
+    }
+
+    /// In the file that this directory holds; nothing is made.
+    pub(crate) fn existing(directory: &Path) -> Result<Self, Failure> {
+        Ok(Self::of(Disk::open_existing(directory)?))
+    }
+
+    fn of(disk: Disk) -> Self {
+        let is_new = disk.is_new();
+        let disk = Arc::new(disk);
+        Self {
             cluster: Arc::new(cluster::RedbStore::new(Arc::clone(&disk))),
             rooms: Arc::new(rooms::RedbStore::new(disk)),
             is_new,
-        })
+        }
     }
 
     /// In Redis, or in memory without an address.
@@ -47,7 +58,7 @@ impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         let message = format!("--data: {error}");
         match error {
-            OpenError::Directory { .. } => Self::Usage(message),
+            OpenError::Directory { .. } | OpenError::Missing(_) => Self::Usage(message),
             OpenError::InUse(_) | OpenError::Failed { .. } => Self::Unavailable(message),
             OpenError::Damaged { .. } | OpenError::Format { .. } => Self::Refused(message),
         }

@@ -2,8 +2,8 @@
 //! them, against the invariants of docs/verify.md.
 //!
 //! ```text
-//! node | Redis | file --source--> Stream  --+
-//! files of `gavel load --record` -> History -+-> rules::audit -> report
+//! node | Redis | data | file --source--> Stream  -+
+//! files of `gavel load --record` ------> History -+-> rules::audit -> report
 //! ```
 
 mod kept;
@@ -28,18 +28,22 @@ use std::{collections::BTreeMap, path::PathBuf};
 /// Check what is stored and what clients recorded.
 #[derive(Debug, clap::Args)]
 pub(crate) struct VerifyArgs {
-    /// Rooms to check; without any, those of --stream or else of the histories.
+    /// Rooms to check; without any, those of --data or --stream, or else of the histories.
     #[arg(value_name = "ROOM")]
     rooms: Vec<RoomId>,
     /// Check every room that the control plane knows.
-    #[arg(long, conflicts_with_all = ["rooms", "stream"])]
+    #[arg(long, conflicts_with_all = ["rooms", "data", "stream"])]
     all: bool,
     /// Read the streams from this node.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:3000")]
     node: String,
     /// Read the streams from this Redis or Valkey instead of a node.
-    #[arg(long, value_name = "URL", conflicts_with_all = ["node", "stream"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["node", "data", "stream"])]
     redis_url: Option<String>,
+    /// Read the streams from this directory of a `gavel serve` or `gavel dev` that has stopped,
+    /// instead of a node.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["node", "stream"])]
+    data: Option<PathBuf>,
     /// Read the streams from this file instead of a node.
     #[arg(long, value_name = "FILE", conflicts_with = "node")]
     stream: Option<PathBuf>,
@@ -92,10 +96,11 @@ pub(crate) async fn run(args: VerifyArgs) -> Result<(), Failure> {
 
 /// Where the streams come from.
 async fn open(args: &VerifyArgs) -> Result<Source, Failure> {
-    match (&args.stream, &args.redis_url) {
-        (Some(path), _) => Ok(Source::File(kept::read_streams(path)?)),
-        (None, Some(url)) => Source::redis(url),
-        (None, None) => Source::node(&args.node, args.target.token()).await,
+    match (&args.stream, &args.data, &args.redis_url) {
+        (Some(path), _, _) => Ok(Source::File(kept::read_streams(path)?)),
+        (None, Some(directory), _) => Source::data(directory),
+        (None, None, Some(url)) => Source::redis(url),
+        (None, None, None) => Source::node(&args.node, args.target.token()).await,
     }
 }
 
@@ -110,10 +115,8 @@ async fn rooms(
     if !args.rooms.is_empty() {
         return Ok(args.rooms.clone());
     }
-    let rooms: Vec<RoomId> = match source {
-        Source::File(streams) => streams.keys().cloned().collect(),
-        Source::Node(_) | Source::Store(_) => histories.keys().cloned().collect(),
-    };
+    let known = source.rooms().await?;
+    let rooms: Vec<RoomId> = known.unwrap_or_else(|| histories.keys().cloned().collect());
     if rooms.is_empty() {
         let way = "name a room, or give --all or a --history that holds some";
         return Err(Failure::Usage(way.to_owned()));

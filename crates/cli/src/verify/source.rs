@@ -1,14 +1,15 @@
 //! The ways to a room's stream.
 
 use super::node::NodeClient;
-use crate::{failure::Failure, serve};
+use crate::{failure::Failure, serve, stores::Stores};
+use gavel_control_plane::store::StoreError as ClusterError;
 use gavel_data_plane::store::{self, RoomStore, StoreError};
 use gavel_rules::{
     audit::{Stream, StreamFormat},
     id::RoomId,
     order::{Generation, Seq},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 /// Events asked for at a time.
 const PAGE_EVENTS: usize = 4_096;
@@ -18,8 +19,10 @@ const PAGE_EVENTS: usize = 4_096;
 pub(super) enum Source {
     /// A node, which answers for every room of its store.
     Node(NodeClient),
-    /// The store itself.
-    Store(Arc<dyn RoomStore>),
+    /// A Redis that nodes share.
+    Redis(Arc<dyn RoomStore>),
+    /// The file of a process that has stopped.
+    Data(Stores),
     /// A file that was kept.
     File(BTreeMap<RoomId, Stream>),
 }
@@ -36,7 +39,21 @@ impl Source {
     pub(super) fn redis(url: &str) -> Result<Self, Failure> {
         serve::redis_url(url)?;
         let store = store::open(Some(url)).map_err(|error| Failure::Usage(error.to_string()))?;
-        Ok(Self::Store(store))
+        Ok(Self::Redis(store))
+    }
+
+    /// The store in a directory, which is kept from all others until the end.
+    pub(super) fn data(directory: &Path) -> Result<Self, Failure> {
+        Ok(Self::Data(Stores::existing(directory)?))
+    }
+
+    /// The rooms it has a stream of, where it can tell.
+    pub(super) async fn rooms(&self) -> Result<Option<Vec<RoomId>>, Failure> {
+        match self {
+            Self::Node(_) | Self::Redis(_) => Ok(None),
+            Self::Data(stores) => owned(stores).await.map(Some),
+            Self::File(streams) => Ok(Some(streams.keys().cloned().collect())),
+        }
     }
 
     /// Reads one room: first as it is loaded, then its events to the end, so
@@ -44,15 +61,33 @@ impl Source {
     pub(super) async fn stream(&mut self, room: &RoomId) -> Result<Stream, Failure> {
         match self {
             Self::Node(node) => node.stream(room).await,
-            Self::Store(store) => stored(&**store, room)
+            Self::Redis(store) => stored(&**store, room)
                 .await
                 .map_err(|error| trouble(room, &error))?
-                .ok_or_else(|| Failure::Refused(format!("Redis holds no room {room}"))),
-            Self::File(streams) => streams
-                .remove(room)
-                .ok_or_else(|| Failure::Refused(format!("the file holds no room {room}"))),
+                .ok_or_else(|| missing("Redis", room)),
+            Self::Data(stores) => stored(&*stores.rooms, room)
+                .await
+                .map_err(|error| trouble(room, &error))?
+                .ok_or_else(|| missing("the directory", room)),
+            Self::File(streams) => streams.remove(room).ok_or_else(|| missing("the file", room)),
         }
     }
+}
+
+/// A room that no node has owned yet has no stream.
+async fn owned(stores: &Stores) -> Result<Vec<RoomId>, Failure> {
+    let known = stores.cluster.rooms().await.map_err(|error| match error {
+        ClusterError::Unavailable => Failure::Unavailable(error.to_string()),
+        ClusterError::Corrupt(_) => Failure::Refused(error.to_string()),
+    })?;
+    let mut owned = Vec::new();
+    for room in known.into_iter().map(|stored| stored.room) {
+        let loaded = stores.rooms.load(&room).await.map_err(|error| trouble(&room, &error))?;
+        if loaded.generation != Generation::default() {
+            owned.push(room);
+        }
+    }
+    Ok(owned)
 }
 
 async fn stored(store: &dyn RoomStore, room: &RoomId) -> Result<Option<Stream>, StoreError> {
@@ -76,6 +111,10 @@ async fn stored(store: &dyn RoomStore, room: &RoomId) -> Result<Option<Stream>, 
         }
         stream.events.extend(page);
     }
+}
+
+fn missing(place: &str, room: &RoomId) -> Failure {
+    Failure::Refused(format!("{place} holds no room {room}"))
 }
 
 fn trouble(room: &RoomId, error: &StoreError) -> Failure {

@@ -5,3 +5,4 @@ mod dev;
 mod exit;
 mod process;
 mod serve;
+mod verify;
