@@ -89,8 +89,8 @@ async fn the_bid_limit_begins_anew() {
     let (user, minute) = ("u".parse().unwrap(), Millis::new(60_000));
     for _ in 0..2 {
         let store = redb(directory.path());
-        assert_eq!(store.take_bid(&user, 1, minute).await, Ok(Take::Taken));
-        let second = store.take_bid(&user, 1, minute).await;
+        assert_eq!(store.take_bid(&user, None, 1, minute).await, Ok(Take::Taken));
+        let second = store.take_bid(&user, None, 1, minute).await;
         assert!(matches!(second, Ok(Take::Refused { .. })), "{second:?}");
     }
 }
