@@ -61,14 +61,8 @@ impl Source {
     pub(super) async fn stream(&mut self, room: &RoomId) -> Result<Stream, Failure> {
         match self {
             Self::Node(node) => node.stream(room).await,
-            Self::Redis(store) => stored(&**store, room)
-                .await
-                .map_err(|error| trouble(room, &error))?
-                .ok_or_else(|| missing("Redis", room)),
-            Self::Data(stores) => stored(&*stores.rooms, room)
-                .await
-                .map_err(|error| trouble(room, &error))?
-                .ok_or_else(|| missing("the directory", room)),
+            Self::Redis(store) => held(&**store, "Redis", room).await,
+            Self::Data(stores) => held(&*stores.rooms, "the directory", room).await,
             Self::File(streams) => streams.remove(room).ok_or_else(|| missing("the file", room)),
         }
     }
@@ -88,6 +82,11 @@ async fn owned(stores: &Stores) -> Result<Vec<RoomId>, Failure> {
         }
     }
     Ok(owned)
+}
+
+async fn held(store: &dyn RoomStore, place: &str, room: &RoomId) -> Result<Stream, Failure> {
+    let stream = stored(store, room).await.map_err(|error| trouble(room, &error))?;
+    stream.ok_or_else(|| missing(place, room))
 }
 
 async fn stored(store: &dyn RoomStore, room: &RoomId) -> Result<Option<Stream>, StoreError> {
