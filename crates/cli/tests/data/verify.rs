@@ -4,7 +4,9 @@ use crate::{
     bidders::bid_once,
     process::{Server, gavel},
 };
-use std::{path::Path, process::Output};
+use gavel_control_plane::store::{ClusterStore as _, RedbStore};
+use gavel_runtime::disk::Disk;
+use std::{path::Path, process::Output, sync::Arc};
 
 fn verify(directory: &Path, line: &str) -> Output {
     let mut command = gavel("verify --data");
@@ -52,7 +54,19 @@ async fn a_recorded_run_is_found_good_in_the_directory_of_a_killed_process() {
     assert_said(&phantom, 1, &["invariant 6 (no phantom)", "1 of 2 rooms"]);
     assert_said(&verify(&server.data(), &recorded), 0, &["vase", "lamp"]);
     assert_said(&verify(&server.data(), "lamp"), 0, &["lamp"]);
+    add_unowned(&server.data(), "chair").await;
+    let all = verify(&server.data(), "");
+    assert_said(&all, 0, &["vase", "lamp"]);
     assert_said(&verify(&server.data(), "chair"), 1, &["the directory holds no room chair"]);
+}
+
+/// A room as it is between its creation and its first owner.
+async fn add_unowned(directory: &Path, room: &str) {
+    let store = RedbStore::new(Arc::new(Disk::open(directory).expect("the store opens")));
+    let rooms = store.rooms().await.expect("the rooms");
+    let rules = &rooms.first().expect("a room").rules;
+    let created = store.create_room(&room.parse().expect("an id"), rules).await;
+    assert_eq!(created, Ok(true));
 }
 
 #[test]
