@@ -4,10 +4,8 @@
 use crate::{failure::Failure, stores::Stores};
 use gavel_control_plane::ControlPlane;
 use gavel_data_plane::Node;
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::Arc,
-};
+use gavel_runtime::grpc;
+use std::sync::Arc;
 
 /// Everything that runs.
 #[derive(Debug)]
@@ -35,13 +33,7 @@ impl Cluster {
 
     /// Where the control plane's gRPC is reached from this machine.
     pub(crate) fn endpoint(&self) -> String {
-        let addr = self.control.grpc_addr();
-        let ip = match addr.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-            ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
-        };
-        format!("http://{}", SocketAddr::new(ip, addr.port()))
+        grpc::reachable(self.control.grpc_addr())
     }
 
     /// Starts a node of that control plane.

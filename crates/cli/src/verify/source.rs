@@ -72,7 +72,9 @@ impl Source {
 async fn owned(stores: &Stores) -> Result<Vec<RoomId>, Failure> {
     let known = stores.cluster.rooms().await.map_err(|error| match error {
         ClusterError::Unavailable => Failure::Unavailable(error.to_string()),
-        ClusterError::Corrupt(_) => Failure::Refused(error.to_string()),
+        ClusterError::Fenced { .. } | ClusterError::Corrupt(_) => {
+            Failure::Refused(error.to_string())
+        }
     })?;
     let mut owned = Vec::new();
     for room in known.into_iter().map(|stored| stored.room) {

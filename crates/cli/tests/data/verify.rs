@@ -4,7 +4,7 @@ use crate::{
     bidders::bid_once,
     process::{Server, gavel},
 };
-use gavel_control_plane::store::{ClusterStore as _, RedbStore};
+use gavel_control_plane::store::{Candidate, ClusterStore as _, RedbStore};
 use gavel_runtime::disk::Disk;
 use std::{path::Path, process::Output, sync::Arc};
 
@@ -63,9 +63,11 @@ async fn a_recorded_run_is_found_good_in_the_directory_of_a_killed_process() {
 /// A room as it is between its creation and its first owner.
 async fn add_unowned(directory: &Path, room: &str) {
     let store = RedbStore::new(Arc::new(Disk::open(directory).expect("the store opens")));
+    let us = Candidate { replica: "us".to_owned(), endpoint: String::new() };
+    let leads = store.lead(&us, None).await.expect("the lease");
     let rooms = store.rooms().await.expect("the rooms");
     let rules = &rooms.first().expect("a room").rules;
-    let created = store.create_room(&room.parse().expect("an id"), rules).await;
+    let created = store.create_room(leads.term, &room.parse().expect("an id"), rules).await;
     assert_eq!(created, Ok(true));
 }
 
