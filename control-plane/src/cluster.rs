@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 mod brake;
 mod event;
 mod load;
+mod moves;
 mod place;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,8 @@ mod tests;
 pub use event::{Action, Event, Joining};
 use load::{Cost, Load};
 pub use load::{Report, RoomLoad};
+use moves::Move;
+pub use moves::MoveRefused;
 
 /// A node whose stream broke is given this long to come back.
 const SUSPECT: Millis = Millis::new(700);
@@ -54,6 +57,8 @@ pub struct Cluster {
     rooms: BTreeMap<RoomId, Placed>,
     /// Rooms whose assignment could not be stored, and when to try again.
     retries: BTreeMap<RoomId, Timestamp>,
+    /// Rooms on their way from one living node to another.
+    moves: BTreeMap<RoomId, Move>,
     /// Since when silent nodes keep their rooms.
     brake: Option<Timestamp>,
     /// When loads are compared next.
@@ -73,6 +78,8 @@ struct Member {
     /// Rooms that it owns or is about to.
     rooms: u64,
     load: Load,
+    /// It wants to leave: it takes no rooms, and its own move away.
+    draining: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,16 +125,19 @@ impl Cluster {
             nodes: BTreeMap::new(),
             rooms: BTreeMap::new(),
             retries: BTreeMap::new(),
+            moves: BTreeMap::new(),
             brake: None,
             balance_at: now.saturating_add(load::ROUND),
             wake_at: None,
         }
     }
 
-    /// The owner of a room and its epoch; none if there is no such room.
+    /// The owner of a room and its epoch; none if there is no such room. While
+    /// a room moves it is the one who still decides.
     #[must_use]
     pub fn assignment(&self, room: &RoomId) -> Option<(Option<&NodeId>, Epoch)> {
-        self.rooms.get(room).map(|placed| (placed.owner.as_ref(), placed.epoch))
+        let placed = || self.rooms.get(room).map(|placed| (placed.owner.as_ref(), placed.epoch));
+        self.decides(room).or_else(placed)
     }
 
     /// Every room, by id.
@@ -169,12 +179,13 @@ impl Cluster {
                 self.heartbeat(&node, incarnation, report, now, actions);
             }
             Event::Disconnected { node, incarnation } => {
-                self.disconnected(&node, incarnation, now);
+                self.disconnected(&node, incarnation, now, actions);
             }
             Event::Persisted { room, owner, epoch } => {
                 self.persisted(&room, owner, epoch, now, actions);
             }
             Event::Conflict { room, epoch } => {
+                self.moves.remove(&room);
                 self.change(&room, |placed| {
                     placed.under_way = None;
                     placed.stored = epoch;
@@ -184,11 +195,17 @@ impl Cluster {
             Event::PersistFailed { room } => {
                 // It may be stored all the same: whoever is to own the room now
                 // does so under an epoch that the store certainly holds.
+                self.moves.remove(&room);
                 self.change(&room, |placed| {
                     placed.under_way = None;
                     placed.refresh = true;
                 });
                 self.retries.insert(room, now.saturating_add(PERSIST_RETRY));
+            }
+            Event::Move { room, to } => self.start_move(&room, to.as_ref(), now, actions),
+            Event::Prepared { room, epoch, node } => self.prepared(room, epoch, &node, actions),
+            Event::Released { room, epoch, node } => {
+                self.released(&room, epoch, &node, now, actions);
             }
             Event::ReleaseBrake => {
                 self.release_brake(now, actions);
@@ -250,7 +267,8 @@ impl Cluster {
         let (incarnation, rooms) = (Some(incarnation), self.carried_by(&node));
         let same = self.nodes.get(&node).filter(|member| member.incarnation == incarnation);
         let load = same.map(|member| member.load).unwrap_or_default();
-        let member = Member { incarnation, weight, zone, lease, rooms, load };
+        let draining = same.is_some_and(|member| member.draining);
+        let member = Member { incarnation, weight, zone, lease, rooms, load, draining };
         self.nodes.insert(node.clone(), member);
         self.ease_brake(now, actions);
         if known.is_some() && known < incarnation {
@@ -294,14 +312,22 @@ impl Cluster {
         let until = now.saturating_add(self.lease);
         let Some(member) = self.run(node, incarnation) else { return };
         let before = std::mem::replace(&mut member.lease, Lease::Holds { until });
+        member.draining = report.draining;
         self.reported(node, report, now);
+        self.drain(now, actions);
         if !before.holds_fast() {
             self.ease_brake(now, actions);
             self.place_all(now, actions);
         }
     }
 
-    fn disconnected(&mut self, node: &NodeId, incarnation: Incarnation, now: Timestamp) {
+    fn disconnected(
+        &mut self,
+        node: &NodeId,
+        incarnation: Incarnation,
+        now: Timestamp,
+        actions: &mut Vec<Action>,
+    ) {
         let mut soonest = now.saturating_add(SUSPECT);
         if self.takes_over {
             // A leader that has just begun moves nothing.
@@ -311,6 +337,7 @@ impl Cluster {
             && let Lease::Holds { until } = member.lease
         {
             member.lease = Lease::Suspect { until: until.min(soonest) };
+            self.force_moves(Some(node), now, actions);
         }
     }
 
@@ -339,9 +366,11 @@ impl Cluster {
                 placed.placed_at = now;
             }
         });
-        actions.push(Action::Publish { room: room.clone() });
-        if let Some(node) = before {
-            actions.push(Action::Tell { node, room: room.clone() });
+        if !self.stored_move(room, epoch, actions) {
+            actions.push(Action::Publish { room: room.clone() });
+            if let Some(node) = before {
+                actions.push(Action::Tell { node, room: room.clone() });
+            }
         }
         // The new owner may have lapsed while it was being stored.
         self.place(room, now, actions);
@@ -352,6 +381,7 @@ impl Cluster {
             self.excuse_all(now);
         }
         self.lapse(now, actions);
+        self.force_moves(None, now, actions);
         self.nodes.retain(|node, member| {
             let kept = !member.lease.forgotten(now);
             if !kept {
@@ -363,6 +393,7 @@ impl Cluster {
         // Those that are due have been tried, or their owner came back.
         self.retries.retain(|_, at| *at > now);
         self.balance(now, actions);
+        self.drain(now, actions);
     }
 
     /// It was us who were silent: everybody gets another lease.
@@ -385,7 +416,13 @@ impl Cluster {
         let retries = self.retries.values().copied();
         let learning = Some(self.learning_until).filter(|until| *until > now);
         let brake = self.brake().map(|(_, until)| until);
-        nodes.chain(retries).chain(learning).chain(brake).chain(self.next_balance()).min()
+        nodes
+            .chain(retries)
+            .chain(learning)
+            .chain(brake)
+            .chain(self.next_balance())
+            .chain(self.next_overdue())
+            .min()
     }
 }
 
@@ -401,11 +438,12 @@ impl Member {
             lease: Lease::Expected { until },
             rooms: 0,
             load: Load::default(),
+            draining: false,
         }
     }
 
     fn takes_rooms(&self) -> bool {
-        self.weight > 0 && matches!(self.lease, Lease::Holds { .. })
+        self.weight > 0 && !self.draining && matches!(self.lease, Lease::Holds { .. })
     }
 }
 

@@ -2,7 +2,7 @@
 //! decides, and tells the nodes.
 
 use crate::{
-    cluster::{Action, Cluster, Event},
+    cluster::{Action, Cluster, Event, MoveRefused},
     http::HttpState,
     store::{Assigned, ClusterStore, StoreError, StoredRoom},
 };
@@ -64,6 +64,15 @@ pub(crate) enum Request {
     /// Give the rooms of silent nodes away; the answer is how many nodes lose
     /// theirs.
     ReleaseBrake { answer: oneshot::Sender<usize> },
+    /// Move a room, to a node or to where placement says; the answer comes when
+    /// all are told of the new owner.
+    Move {
+        room: RoomId,
+        to: Option<NodeId>,
+        answer: oneshot::Sender<Result<oneshot::Receiver<()>, MoveRefused>>,
+    },
+    /// Have a node left by its rooms, or not any more; false without such a node.
+    Drain { node: NodeId, draining: bool, answer: oneshot::Sender<bool> },
     /// Something for the owner of a room to do.
     Command {
         room: RoomId,
@@ -119,7 +128,8 @@ struct Task {
     watchers: HashMap<RoomId, HashSet<NodeId>>,
     commands: HashMap<u64, oneshot::Sender<wire::CommandResult>>,
     next_command: u64,
-    created: HashMap<RoomId, oneshot::Sender<()>>,
+    /// Who waits until all are told of a room's owner.
+    told: HashMap<RoomId, oneshot::Sender<()>>,
     persists: FuturesUnordered<BoxFuture<'static, Event>>,
     /// Assignments to be stored when others have been.
     waiting: VecDeque<Persist>,
@@ -185,7 +195,7 @@ impl Driver {
             watchers: HashMap::new(),
             commands: HashMap::new(),
             next_command: 1,
-            created: HashMap::new(),
+            told: HashMap::new(),
             persists: FuturesUnordered::new(),
             waiting: VecDeque::new(),
             outbox: BTreeMap::new(),
@@ -307,6 +317,14 @@ impl Task {
                 self.step(Event::ReleaseBrake);
                 answer.send(held).unwrap_or_default();
             }
+            Request::Move { room, to, answer } => {
+                drop(answer.send(self.move_room(room, to.as_ref())));
+            }
+            Request::Drain { node, draining, answer } => {
+                let known = self.drain(&node, draining);
+                // Whoever asked may have gone.
+                answer.send(known).unwrap_or_default();
+            }
             Request::Command { room, kind, answer } => self.command(&room, kind, answer),
         }
     }
@@ -335,11 +353,10 @@ impl Task {
                 Action::BrakeOff { lapses } => {
                     tracing::warn!(lapses, "rooms of silent nodes go to others again");
                 }
-                // Carried out by nobody yet: a plain assignment would leave the
-                // room's bids without an owner.
-                Action::ProposeMove { room, from, to } => {
-                    self.state.moves_proposed.fetch_add(1, Ordering::Relaxed);
-                    tracing::debug!(room.id = %room, %from, %to, "a room would be better elsewhere");
+                Action::Prepare { room, node, from, epoch } => {
+                    self.state.moves.fetch_add(1, Ordering::Relaxed);
+                    tracing::info!(room.id = %room, %from, to = %node, "a room moves");
+                    self.prepare(&room, &node, &from, epoch);
                 }
             }
         }
@@ -382,13 +399,25 @@ impl Task {
         }
         self.rules.insert(room.clone(), rules);
         if self.cluster.has_nodes() {
-            self.created.insert(room.clone(), done);
+            self.told.insert(room.clone(), done);
         } else {
             done.send(()).unwrap_or_default();
         }
         self.step(Event::Room { room: room.clone(), owner: None, epoch: Epoch::default() });
         // Nodes may have asked for it before it was there.
         self.appeared(&room);
+    }
+
+    fn move_room(
+        &mut self,
+        room: RoomId,
+        to: Option<&NodeId>,
+    ) -> Result<oneshot::Receiver<()>, MoveRefused> {
+        let to = self.cluster.may_move(&room, to)?;
+        let (done, receiver) = oneshot::channel();
+        self.told.insert(room.clone(), done);
+        self.step(Event::Move { room, to: Some(to) });
+        Ok(receiver)
     }
 
     fn brake(&self) -> Option<admin::Brake> {

@@ -59,8 +59,8 @@ pub(crate) struct HttpState {
     pub(crate) rooms: AtomicI64,
     /// Assignments stored by this process.
     pub(crate) assignments: AtomicU64,
-    /// Moves that this process found to even out loads.
-    pub(crate) moves_proposed: AtomicU64,
+    /// Rooms that this process moved from one living node to another.
+    pub(crate) moves: AtomicU64,
     /// Documents that nodes refused.
     pub(crate) config_refused: AtomicU64,
 }
@@ -79,7 +79,7 @@ impl HttpState {
             brake: AtomicI64::new(0),
             rooms: AtomicI64::new(0),
             assignments: AtomicU64::new(0),
-            moves_proposed: AtomicU64::new(0),
+            moves: AtomicU64::new(0),
             config_refused: AtomicU64::new(0),
         }
     }

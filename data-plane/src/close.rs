@@ -67,7 +67,7 @@ close_codes! {
     TooBig = 1009, "Message too big",
         "over `message_bytes_max`", "no, mend the client";
     Restart = 1012, "Node restarts",
-        "reserved; nothing sends it yet", "yes, with jitter";
+        "the node is about to stop; its rooms are elsewhere already", "yes, with jitter";
     Overloaded = 1013, "Node is full",
         "as many sockets as the node may have", "later, another node";
     Unauthenticated = 4401, "Token expired",

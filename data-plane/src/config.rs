@@ -107,6 +107,12 @@ pub struct AuthConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ShutdownConfig {
+    /// How long rooms may take to move to other nodes first. It ends sooner where none takes them.
+    #[schemars(range(min = 0, max = 300_000))]
+    pub drain_ms: u64,
+    /// Sockets are closed over this time, so that they do not all come back at once elsewhere.
+    #[schemars(range(min = 0, max = 300_000))]
+    pub spread_ms: u64,
     /// How long sockets may take to read their close.
     #[schemars(range(min = 0, max = 300_000))]
     pub grace_ms: u64,
@@ -158,7 +164,7 @@ impl Default for ControlConfig {
 
 impl Default for ShutdownConfig {
     fn default() -> Self {
-        Self { grace_ms: 5_000 }
+        Self { drain_ms: 20_000, spread_ms: 5_000, grace_ms: 5_000 }
     }
 }
 

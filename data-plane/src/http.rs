@@ -2,7 +2,10 @@
 
 use crate::{close::CloseCode, node::Shell};
 use gavel_runtime::http;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 use tokio::net::TcpListener;
 
 mod pages;
@@ -12,11 +15,29 @@ mod upgrade;
 
 pub(crate) use upgrade::Sockets;
 
+/// Between two slices of sockets that are sent away.
+const SLICE: Duration = Duration::from_millis(50);
+
 /// Answers requests and upgrades until the node stops.
 pub(crate) async fn serve(shell: Arc<Shell>, listener: TcpListener) {
     let header_timeout = Duration::from_millis(shell.config.http.header_timeout_ms);
     let stop = shell.stop.clone();
     http::serve(listener, routes::router(shell), header_timeout, stop).await;
+}
+
+/// Sends the sockets to other nodes, over `spread` so that they do not come
+/// there all at once.
+pub(crate) async fn send_away(shell: &Arc<Shell>, spread: Duration) {
+    let sockets = shell.sockets.all();
+    let slices = u32::try_from(spread.as_millis() / SLICE.as_millis()).unwrap_or(u32::MAX).max(1);
+    let slice = sockets.len().div_ceil(usize::try_from(slices).unwrap_or(usize::MAX)).max(1);
+    let mut tick = tokio::time::interval(SLICE);
+    for sockets in sockets.chunks(slice) {
+        tick.tick().await;
+        for socket in sockets.iter().filter_map(Weak::upgrade) {
+            socket.close(CloseCode::Restart);
+        }
+    }
 }
 
 /// Tells every socket that the node goes away, and waits until they are gone

@@ -36,6 +36,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     }
     let node = Node::start(config, store).await?;
     shutdown.wait().await;
+    node.leave().await;
     node.stop().await;
     Ok(())
 }

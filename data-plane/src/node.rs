@@ -35,6 +35,11 @@ use tonic::transport::server::TcpIncoming;
 
 /// Bids that may be under way from the sockets of one node.
 const BIDS_UNDER_WAY_MAX: usize = 16_384;
+/// How often a node that leaves looks whether its rooms have moved.
+const LEAVE_POLL: Duration = Duration::from_millis(20);
+/// Where no room has moved for this long, no more will: there may be nobody to
+/// take them, or no control plane to ask.
+const NOBODY_TAKES: Duration = Duration::from_secs(3);
 
 /// What all parts of a node share.
 #[derive(Debug)]
@@ -176,6 +181,38 @@ impl Node {
     #[must_use]
     pub fn id(&self) -> &NodeId {
         &self.shell.id
+    }
+
+    /// Lets the node be left: its rooms move to other nodes, then its sockets
+    /// are sent away bit by bit. It goes on serving what stays.
+    pub async fn leave(&self) {
+        let shutdown = &self.shell.config.shutdown;
+        self.shell.control.leave();
+        self.lose_rooms(Duration::from_millis(shutdown.drain_ms)).await;
+        http::send_away(&self.shell, Duration::from_millis(shutdown.spread_ms)).await;
+    }
+
+    /// Waits until the node owns no room, nobody takes any more, or it is time.
+    async fn lose_rooms(&self, most: Duration) {
+        let began = clock::monotonic();
+        let (mut left, mut moved_at) = (usize::MAX, began);
+        let mut tick = tokio::time::interval(LEAVE_POLL);
+        loop {
+            tick.tick().await;
+            let (owned, now) = (self.shell.rooms.owned().len(), clock::monotonic());
+            if owned < left {
+                (left, moved_at) = (owned, now);
+            }
+            if owned == 0 {
+                return tracing::info!("every room has moved");
+            }
+            if now - began >= most || now - moved_at >= NOBODY_TAKES {
+                return tracing::warn!(
+                    rooms = owned,
+                    "some rooms stay: their owner will be missed"
+                );
+            }
+        }
     }
 
     /// Stops the node: sockets are told that it goes away, bids under way are

@@ -16,7 +16,7 @@ use gavel_proto::relay::v1 as wire;
 use gavel_rules::{
     auction::{AuctionRules, Bid, RejectReason, Rejected, Verdict, View},
     id::{NodeId, RoomId, SessionId},
-    order::{Epoch, Generation},
+    order::{Epoch, Generation, Seq},
     time::{Millis, Timestamp},
 };
 use parking_lot::Mutex;
@@ -24,9 +24,11 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 mod edge;
+mod handoff;
 mod hub;
 mod load;
 mod owner;
+mod recent;
 mod registry;
 pub(crate) mod relay;
 mod task;
@@ -63,6 +65,24 @@ pub(crate) enum Input {
     Ask(Ask),
     /// Control tells who owns the room.
     Assigned(Assignment),
+    /// The room is about to move here.
+    Prepare {
+        /// What will be.
+        next: Assignment,
+        /// Who owns it until then.
+        from: NodeId,
+        /// Where that node's relay listens.
+        from_relay_url: String,
+    },
+    /// The owner's node says that another one goes on.
+    OwnerChanged {
+        /// The new owner's epoch.
+        epoch: Epoch,
+        /// The new owner.
+        owner: NodeId,
+        /// Where its relay listens.
+        relay_url: String,
+    },
     /// Control tells that there is no such room.
     Unknown,
     /// The owner's node tells the whole state.
@@ -86,7 +106,12 @@ pub(crate) enum Input {
     /// The owner's node says that it does not own the room.
     NotOwner,
     /// Another node's sockets want the room.
-    Attach(Edge),
+    Attach {
+        /// Which node.
+        edge: Edge,
+        /// What it knows already.
+        since: Position,
+    },
     /// They no longer do.
     Detach(u64),
     /// An administrator's wish.
@@ -137,6 +162,15 @@ pub(crate) struct Edge {
     pub stream: u64,
     /// The stream.
     pub sender: mpsc::Sender<wire::AttachResponse>,
+}
+
+/// How far somebody knows a room's history; the default knows nothing of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Position {
+    /// Which history.
+    pub generation: Generation,
+    /// Its last event that is known.
+    pub seq: Seq,
 }
 
 /// Who owns a room.

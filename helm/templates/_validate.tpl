@@ -3,7 +3,7 @@
 {{- include "gavel.validateDrain" . -}}
 {{- include "gavel.validateRedis" . -}}
 {{- include "gavel.validateConfig" (dict "name" "controlPlane" "plane" .Values.controlPlane "owned" (list "http.listen" "grpc.listen" "grpc.advertise" "cluster.replica_id" "redis.url" "admin.token")) -}}
-{{- include "gavel.validateConfig" (dict "name" "dataPlane" "plane" .Values.dataPlane "owned" (list "node.id" "http.listen" "relay.listen" "relay.advertise" "control.endpoint" "redis.url" "admin.token" "auth.secret" "auth.secret_file" "shutdown.grace_ms")) -}}
+{{- include "gavel.validateConfig" (dict "name" "dataPlane" "plane" .Values.dataPlane "owned" (list "node.id" "http.listen" "relay.listen" "relay.advertise" "control.endpoint" "redis.url" "admin.token" "auth.secret" "auth.secret_file" "shutdown.drain_ms" "shutdown.spread_ms" "shutdown.grace_ms")) -}}
 {{- if and .Values.ingress.enabled (not .Values.ingress.hosts) -}}
 {{- fail "ingress.enabled needs at least one name in ingress.hosts" -}}
 {{- end -}}
@@ -11,10 +11,10 @@
 
 {{- define "gavel.validateDrain" -}}
 {{- $drain := .Values.dataPlane.drain -}}
-{{- $need := add (int $drain.preStopSleepSeconds) (int $drain.graceSeconds) -}}
+{{- $need := add (int $drain.preStopSleepSeconds) (int $drain.roomsSeconds) (int $drain.spreadSeconds) (int $drain.graceSeconds) -}}
 {{- $have := int .Values.dataPlane.terminationGracePeriodSeconds -}}
 {{- if le $have (int $need) -}}
-{{- fail (printf "dataPlane.terminationGracePeriodSeconds is %d but must exceed drain.preStopSleepSeconds + drain.graceSeconds (%d): the kubelet would kill nodes that still end their sockets" $have $need) -}}
+{{- fail (printf "dataPlane.terminationGracePeriodSeconds is %d but must exceed the times of drain together (%d): the kubelet would kill nodes that still have rooms or sockets" $have $need) -}}
 {{- end -}}
 {{- end -}}
 

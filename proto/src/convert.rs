@@ -14,8 +14,8 @@ mod tests;
 mod verdict;
 mod view;
 
-pub use fleet::{AssignedRoom, HeldRoom};
-pub use relay::{RelayedAnswer, RelayedBid, RoomSnapshot, RoomUpdate};
+pub use fleet::{AssignedRoom, HeldRoom, MovedRoom, PreparedRoom};
+pub use relay::{ChangedOwner, RelayedAnswer, RelayedBid, RoomSnapshot, RoomUpdate};
 
 use gavel_rules::{amount::Amount, auction::RulesError};
 use std::fmt::Display;

@@ -120,6 +120,7 @@ impl World {
         config.redis.url = self.options.redis_url.clone().unwrap_or_default();
         config.admin.token = self.options.admin_token.clone();
         config.auth.secret = token::SECRET.to_owned();
+        config.shutdown.spread_ms = 100;
         config.shutdown.grace_ms = 1_000;
         config
     }
@@ -153,6 +154,12 @@ impl World {
     #[must_use]
     pub fn rooms(&self) -> RoomServiceClient<Channel> {
         RoomServiceClient::new(self.channel())
+    }
+
+    /// Operates nodes.
+    #[must_use]
+    pub fn node_service(&self) -> NodeServiceClient<Channel> {
+        NodeServiceClient::new(self.channel())
     }
 
     /// Operates limits.
@@ -218,7 +225,7 @@ impl World {
     /// # Errors
     /// What the control plane says.
     pub async fn list_nodes(&self) -> Result<Vec<admin::Node>, Status> {
-        let mut client = NodeServiceClient::new(self.channel());
+        let mut client = self.node_service();
         Ok(client.list_nodes(admin::ListNodesRequest {}).await?.into_inner().nodes)
     }
 
@@ -271,6 +278,17 @@ impl World {
     /// Starts a control plane where the last one was.
     pub async fn start_control(&mut self) {
         self.control = Some(start_control(&self.options, self.grpc.port()).await);
+    }
+
+    /// Lets a node leave as a process does that is asked to stop.
+    ///
+    /// # Panics
+    /// If it is none of ours.
+    pub async fn leave(&mut self, node: SocketAddr) {
+        let position = self.nodes.iter().position(|other| other.http_addr() == node);
+        let node = self.nodes.remove(position.expect("one of ours"));
+        node.leave().await;
+        node.stop().await;
     }
 
     /// Stops everything.

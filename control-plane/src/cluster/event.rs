@@ -64,6 +64,31 @@ pub enum Event {
         /// For which room.
         room: RoomId,
     },
+    /// A room should move, for an operator or to even loads out.
+    Move {
+        /// Which.
+        room: RoomId,
+        /// Where to; none leaves it to placement.
+        to: Option<NodeId>,
+    },
+    /// A node is ready to own a room that moves to it.
+    Prepared {
+        /// Which room.
+        room: RoomId,
+        /// The epoch that the move leads to.
+        epoch: Epoch,
+        /// Which node.
+        node: NodeId,
+    },
+    /// A node decides nothing more of a room that moves away.
+    Released {
+        /// Which room.
+        room: RoomId,
+        /// The epoch that the move leads to.
+        epoch: Epoch,
+        /// Which node.
+        node: NodeId,
+    },
     /// An operator wants the rooms of silent nodes to be given away.
     ReleaseBrake,
     /// Time passed.
@@ -128,14 +153,16 @@ pub enum Action {
         /// Nodes that lose theirs now.
         lapses: usize,
     },
-    /// A room would be better elsewhere.
-    ProposeMove {
+    /// Tell a node that a room is about to move to it.
+    Prepare {
         /// Which room.
         room: RoomId,
-        /// Its owner.
+        /// The node.
+        node: NodeId,
+        /// Who owns it until then.
         from: NodeId,
-        /// Who should own it.
-        to: NodeId,
+        /// The epoch that the move leads to.
+        epoch: Epoch,
     },
     /// Drop what is kept of a node that has been away for long.
     Forget {

@@ -1,4 +1,4 @@
-//! What each node carries, and which rooms should move to even that out.
+//! What each node carries, and which rooms move to even that out.
 //!
 //! A node's load is what it reports, smoothed, and what it was given since: a
 //! room that moves counts for its new owner at once and then fades, while the
@@ -27,6 +27,8 @@ pub struct Report {
     pub load_ppm: u32,
     /// The rooms that make the most of it.
     pub busiest: Vec<RoomLoad>,
+    /// The node wants to leave.
+    pub draining: bool,
 }
 
 /// What a node tells of a room.
@@ -93,7 +95,7 @@ impl Cluster {
         reported.checked_div(rooms).unwrap_or(0)
     }
 
-    /// Proposes moves, if it is time to.
+    /// Starts moves that even loads out, if it is time to.
     pub(super) fn balance(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
         if now < self.balance_at {
             return;
@@ -114,14 +116,13 @@ impl Cluster {
                 Some(Owned { room, node, load: placed.cost.load, movable })
             })
             .collect();
-        let moves = placement::rebalance(&nodes, &rooms);
-        // What is proposed here is carried out as a planned handoff and never
-        // by a plain assignment, which would leave bids without an owner.
-        actions.extend(moves.iter().map(|proposed| Action::ProposeMove {
-            room: proposed.room.clone(),
-            from: proposed.from.clone(),
-            to: proposed.to.clone(),
-        }));
+        let moves: Vec<(RoomId, NodeId)> = placement::rebalance(&nodes, &rooms)
+            .iter()
+            .map(|proposed| (proposed.room.clone(), proposed.to.clone()))
+            .collect();
+        for (room, to) in moves {
+            self.start_move(&room, Some(&to), now, actions);
+        }
     }
 
     /// When loads are compared next; never where there is nothing to compare.

@@ -33,7 +33,8 @@ impl Cluster {
         self.retries.remove(room);
         let (expected, epoch) = (placed.stored, placed.epoch.max(placed.stored).next());
         let stays = placed.owner.clone().filter(|owner| placed.refresh && self.keeps_rooms(owner));
-        let Some(owner) = stays.or_else(|| self.choose(room, placed)) else { return };
+        let chosen = stays.or_else(|| self.choose(room, placed));
+        let Some(owner) = self.give_up_move(room).or(chosen) else { return };
         // Counted at once, or all rooms of one moment would herd to one node.
         self.change(room, |placed| placed.under_way = Some(owner.clone()));
         actions.push(Action::Persist { room: room.clone(), expected, owner, epoch });

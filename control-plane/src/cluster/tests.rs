@@ -56,7 +56,7 @@ impl World {
                 Action::Tell { node, room } => self.told.push((node, room)),
                 Action::Forget { node } => self.forgotten.push(node),
                 Action::BrakeOn { .. } | Action::BrakeOff { .. } => self.brakes += 1,
-                Action::ProposeMove { .. } => panic!("all loads are the same"),
+                Action::Prepare { .. } => panic!("nothing moves"),
                 Action::Supersede { node, incarnation, .. } => {
                     self.superseded.push((node, incarnation));
                 }

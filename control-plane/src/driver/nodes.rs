@@ -2,9 +2,10 @@
 
 use super::{Down, Outgoing, Registered, Task};
 use crate::cluster::{Event, Joining, Report, RoomLoad};
-use gavel_proto::{admin::v1 as admin, fleet::v1 as wire};
+use gavel_proto::{admin::v1 as admin, convert::MovedRoom, fleet::v1 as wire};
 use gavel_rules::{
     id::{Incarnation, NodeId, RoomId},
+    order::Epoch,
     time::Timestamp,
 };
 use tokio::sync::mpsc::error::TrySendError;
@@ -102,6 +103,15 @@ impl Task {
                 self.step(Event::Heartbeat { node, incarnation, report });
             }
             Up::Interest(interest) => self.interest(&node, interest),
+            Up::MoveStep(step) => match MovedRoom::try_from(step) {
+                Ok(MovedRoom { room, epoch, released: true }) => {
+                    self.step(Event::Released { room, epoch, node });
+                }
+                Ok(MovedRoom { room, epoch, released: false }) => {
+                    self.step(Event::Prepared { room, epoch, node });
+                }
+                Err(error) => tracing::warn!(node.id = %node, %error, "a step makes no sense"),
+            },
             Up::CommandResult(result) => {
                 if let Some(answer) = self.commands.remove(&result.command_id) {
                     // Whoever asked may have given up.
@@ -202,8 +212,8 @@ impl Task {
         {
             self.tell(&node, room);
         }
-        if let Some(done) = self.created.remove(room) {
-            // Whoever created it may have gone.
+        if let Some(done) = self.told.remove(room) {
+            // Whoever waited may have gone.
             done.send(()).unwrap_or_default();
         }
     }
@@ -226,18 +236,48 @@ impl Task {
         }
     }
 
+    /// Has a node left by its rooms, or not any more; false if it is not connected.
+    pub(super) fn drain(&self, node: &NodeId, draining: bool) -> bool {
+        let live = self.cluster.member(node).is_some_and(|(live, _)| live);
+        let line = self.nodes.get(node).filter(|_| live);
+        line.is_some_and(|line| line.send(Down::Drain(wire::Drain { draining })))
+    }
+
+    /// Tells a node that a room is about to move to it from `from`.
+    pub(super) fn prepare(&self, room: &RoomId, node: &NodeId, from: &NodeId, epoch: Epoch) {
+        let Some(line) = self.nodes.get(node) else { return };
+        line.send(Down::Prepare(wire::Prepare {
+            assignment: Some(self.assigned(room, node, Some(node), epoch)),
+            from: from.to_string(),
+            from_relay_url: self.relay_url(from),
+        }));
+    }
+
     /// The assignment of a room as `node` is told it.
     fn assignment(&self, room: &RoomId, node: &NodeId) -> Option<wire::Assignment> {
-        let (owner, epoch) = self.cluster.assignment(room)?;
+        let (owner, epoch) = self.cluster.told(room, node)?;
+        Some(self.assigned(room, node, owner, epoch))
+    }
+
+    fn assigned(
+        &self,
+        room: &RoomId,
+        node: &NodeId,
+        owner: Option<&NodeId>,
+        epoch: Epoch,
+    ) -> wire::Assignment {
         let mine = owner == Some(node);
-        let relay_url = owner.and_then(|owner| self.nodes.get(owner));
-        Some(wire::Assignment {
+        wire::Assignment {
             room_id: room.to_string(),
             epoch: epoch.get(),
             owner: owner.map(NodeId::to_string).unwrap_or_default(),
-            relay_url: relay_url.map(|line| line.about.relay_url.clone()).unwrap_or_default(),
+            relay_url: owner.map(|owner| self.relay_url(owner)).unwrap_or_default(),
             rules: self.rules.get(room).filter(|_| mine).cloned().map(Into::into),
-        })
+        }
+    }
+
+    fn relay_url(&self, node: &NodeId) -> String {
+        self.nodes.get(node).map(|line| line.about.relay_url.clone()).unwrap_or_default()
     }
 
     pub(super) fn all_nodes(&self) -> Vec<admin::Node> {
@@ -258,6 +298,7 @@ impl Task {
                 flags_version: line.heartbeat.flags_version,
                 load_ppm: u32::try_from(self.cluster.load_ppm(id)).unwrap_or(u32::MAX),
                 held: self.cluster.is_held(id),
+                draining: line.heartbeat.draining,
             }
         };
         self.nodes.iter().map(node).collect()
@@ -271,7 +312,8 @@ fn report(heartbeat: &wire::Heartbeat) -> Report {
         let movable_until = Timestamp::new(movable_until);
         Some(RoomLoad { room, load_ppm: load.load_ppm, movable_until })
     });
-    Report { load_ppm: heartbeat.load_ppm, busiest: busiest.collect() }
+    let (load_ppm, draining) = (heartbeat.load_ppm, heartbeat.draining);
+    Report { load_ppm, busiest: busiest.collect(), draining }
 }
 
 #[cfg(test)]

@@ -3,7 +3,17 @@
 use super::{Services, status::CallError};
 use crate::driver::Request as Ask;
 use gavel_proto::admin::v1::{self as wire, node_service_server::NodeService};
+use gavel_rules::id::NodeId;
 use tonic::{Request, Response, Status};
+
+impl Services {
+    async fn drain(&self, id: &str, draining: bool) -> Result<(), CallError> {
+        let node: NodeId = id.parse().map_err(CallError::id("id"))?;
+        let (_, driver) = self.leading()?;
+        let known = driver.ask(|answer| Ask::Drain { node, draining, answer }).await?;
+        known.then_some(()).ok_or_else(|| CallError::NoNode(id.to_owned()))
+    }
+}
 
 #[tonic::async_trait]
 impl NodeService for Services {
@@ -24,6 +34,24 @@ impl NodeService for Services {
         }
         let (term, replica_id) = (self.replica.term(), self.replica.id.to_string());
         Ok(Response::new(wire::ListNodesResponse { nodes, brake, replica_id, term }))
+    }
+
+    #[tracing::instrument(name = "nodes.drain", skip_all, fields(node.id = request.get_ref().id))]
+    async fn drain_node(
+        &self,
+        request: Request<wire::DrainNodeRequest>,
+    ) -> Result<Response<wire::DrainNodeResponse>, Status> {
+        self.drain(&request.get_ref().id, true).await?;
+        Ok(Response::new(wire::DrainNodeResponse {}))
+    }
+
+    #[tracing::instrument(name = "nodes.undrain", skip_all, fields(node.id = request.get_ref().id))]
+    async fn undrain_node(
+        &self,
+        request: Request<wire::UndrainNodeRequest>,
+    ) -> Result<Response<wire::UndrainNodeResponse>, Status> {
+        self.drain(&request.get_ref().id, false).await?;
+        Ok(Response::new(wire::UndrainNodeResponse {}))
     }
 
     #[tracing::instrument(name = "nodes.release_brake", skip_all)]

@@ -1,18 +1,23 @@
 //! Rooms, as operators make, see and command them.
 
 use super::{Services, status::CallError};
-use crate::{driver::Request as Ask, store::StoredRoom};
+use crate::{cluster::MoveRefused, driver::Request as Ask, store::StoredRoom};
 use gavel_proto::{
     admin::v1::{self as wire, room_service_server::RoomService},
     fleet::v1::{self as fleet, command::Kind},
 };
-use gavel_rules::{auction::AuctionRules, id::RoomId};
+use gavel_rules::{
+    auction::AuctionRules,
+    id::{NodeId, RoomId},
+};
 use gavel_runtime::tasks;
 use std::{sync::atomic::Ordering, time::Duration};
 use tonic::{Request, Response, Status};
 
 /// How long the owner of a room may take to answer.
 const OWNER_WAIT: Duration = Duration::from_secs(2);
+/// How long a move may take; the cluster ends one after two seconds.
+const MOVE_WAIT: Duration = Duration::from_secs(5);
 /// Rooms that there may be.
 const ROOMS_MAX: i64 = 100_000;
 /// Rooms of one page.
@@ -177,5 +182,28 @@ impl RoomService for Services {
         let id = request.into_inner().id;
         let room = Some(self.command(&id, Kind::Close(fleet::Close {})).await?);
         Ok(Response::new(wire::CloseRoomResponse { room }))
+    }
+
+    #[tracing::instrument(name = "rooms.move", skip_all, fields(room.id = request.get_ref().id))]
+    async fn move_room(
+        &self,
+        request: Request<wire::MoveRoomRequest>,
+    ) -> Result<Response<wire::MoveRoomResponse>, Status> {
+        let wire::MoveRoomRequest { id, node_id } = request.into_inner();
+        let room: RoomId = id.parse().map_err(CallError::id("id"))?;
+        let to = (!node_id.is_empty()).then(|| node_id.parse()).transpose();
+        let to: Option<NodeId> = to.map_err(CallError::id("node_id"))?;
+        let (_, driver) = self.leading()?;
+        let asked = driver.ask(|answer| Ask::Move { room, to, answer }).await;
+        let told = asked.map_err(CallError::from)?.map_err(|refused| {
+            if refused == MoveRefused::UnknownRoom {
+                return CallError::NoRoom(id.clone());
+            }
+            CallError::Refused(refused.to_string())
+        })?;
+        // One that takes longer shows in the room that is returned.
+        drop(tokio::time::timeout(MOVE_WAIT, told).await);
+        let (_, room) = self.known(&id).await?;
+        Ok(Response::new(wire::MoveRoomResponse { room: Some(room) }))
     }
 }

@@ -17,6 +17,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub(crate) enum CallError {
     #[error("there is no room {0}")]
     NoRoom(String),
+    #[error("no node {0} is connected")]
+    NoNode(String),
     #[error("there is a room {0} already")]
     RoomExists(String),
     #[error("{field}: {message}")]
@@ -75,6 +77,7 @@ impl From<CallError> for Status {
     fn from(error: CallError) -> Self {
         let (code, reason) = match &error {
             CallError::NoRoom(_) => (Code::NotFound, "NO_ROOM"),
+            CallError::NoNode(_) => (Code::NotFound, "NO_NODE"),
             CallError::RoomExists(_) => (Code::AlreadyExists, "ROOM_EXISTS"),
             CallError::Invalid { .. } => (Code::InvalidArgument, "INVALID"),
             CallError::Outdated { .. } => (Code::Aborted, "OUTDATED"),
@@ -95,6 +98,7 @@ impl From<CallError> for Status {
                 details.set_retry_info(Some(RETRY_AFTER));
             }
             CallError::NoRoom(_)
+            | CallError::NoNode(_)
             | CallError::RoomExists(_)
             | CallError::Outdated { .. }
             | CallError::TooManyRooms { .. }

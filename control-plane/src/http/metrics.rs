@@ -49,9 +49,9 @@ pub(super) fn page(state: &HttpState, now: Timestamp) -> String {
     let assignments = state.assignments.load(Ordering::Relaxed);
     let help = "Rooms given to a node by this process, for the first time or anew.";
     page.scalar("gavel_control_assignments_total", "counter", help, assignments);
-    let proposed = state.moves_proposed.load(Ordering::Relaxed);
-    let help = "Moves of rooms that would even out loads; none is carried out.";
-    page.scalar("gavel_control_moves_proposed_total", "counter", help, proposed);
+    let moves = state.moves.load(Ordering::Relaxed);
+    let help = "Rooms moved from one living node to another.";
+    page.scalar("gavel_control_moves_total", "counter", help, moves);
     let refused = state.config_refused.load(Ordering::Relaxed);
     let help = "Limits or flags that a node refused.";
     page.scalar("gavel_control_config_refused_total", "counter", help, refused);

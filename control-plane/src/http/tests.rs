@@ -182,9 +182,9 @@ gavel_control_rooms 0
 # HELP gavel_control_assignments_total Rooms given to a node by this process, for the first time or anew.
 # TYPE gavel_control_assignments_total counter
 gavel_control_assignments_total 9
-# HELP gavel_control_moves_proposed_total Moves of rooms that would even out loads; none is carried out.
-# TYPE gavel_control_moves_proposed_total counter
-gavel_control_moves_proposed_total 0
+# HELP gavel_control_moves_total Rooms moved from one living node to another.
+# TYPE gavel_control_moves_total counter
+gavel_control_moves_total 0
 # HELP gavel_control_config_refused_total Limits or flags that a node refused.
 # TYPE gavel_control_config_refused_total counter
 gavel_control_config_refused_total 0

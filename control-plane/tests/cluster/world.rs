@@ -177,7 +177,7 @@ impl Node {
             Down::Command(command) => self.commands.push(command.clone()),
             Down::Superseded(superseded) => self.superseded_by = Some(superseded.incarnation),
             Down::Redirect(redirect) => self.redirected_to = Some(redirect.endpoint.clone()),
-            Down::Alive(_) | Down::Welcome(_) => {}
+            Down::Alive(_) | Down::Welcome(_) | Down::Prepare(_) | Down::Drain(_) => {}
         }
         Some(kind)
     }

@@ -6,7 +6,7 @@ use crate::{
     room::{Assignment, Command, CommandDone, Input},
 };
 use anyhow::Context as _;
-use gavel_proto::convert::{AssignedRoom, ConvertError, HeldRoom};
+use gavel_proto::convert::{AssignedRoom, ConvertError, HeldRoom, PreparedRoom};
 use gavel_proto::fleet::v1::{
     self as wire, fleet_service_client::FleetServiceClient, session_request::Kind as Up,
     session_response::Kind as Down,
@@ -113,6 +113,8 @@ async fn session(
                     shell.control.start_over();
                 }
                 Some(Down::Assignments(assignments)) => assign(shell, assignments).await,
+                Some(Down::Prepare(prepare)) => prepare_for(shell, prepare),
+                Some(Down::Drain(drain)) => shell.control.drain(drain.draining),
                 Some(Down::Command(command)) => obey(shell, command, sender.clone()),
                 Some(Down::Superseded(superseded)) => {
                     tracing::error!(incarnation = superseded.incarnation,
@@ -127,10 +129,9 @@ async fn session(
             },
             _ = heartbeat.tick() => sender.send(message(Up::Heartbeat(beat(shell, meter)))).await?,
             () = shell.control.changed.notified() => {
-                let (added, removed) = shell.control.take_changes();
-                let text = |rooms: Vec<RoomId>| rooms.iter().map(RoomId::to_string).collect();
-                let interest = wire::Interest { add: text(added), remove: text(removed) };
-                sender.send(message(Up::Interest(interest))).await?;
+                for message in changes(shell, meter) {
+                    sender.send(message).await?;
+                }
             }
         }
     }
@@ -146,6 +147,23 @@ async fn hear(
     let message = tokio::time::timeout_at(deadline.into(), stream.message()).await;
     *heard_at = clock::monotonic();
     Ok(message.context(SILENT)??.and_then(|message| message.kind))
+}
+
+/// What the node has to say without being asked. The steps of a move must come
+/// before what follows from them.
+fn changes(shell: &Shell, meter: &mut Meter) -> Vec<wire::SessionRequest> {
+    let steps = shell.control.take_moved().into_iter();
+    let mut messages: Vec<_> = steps.map(|moved| message(Up::MoveStep(moved.into()))).collect();
+    let (added, removed) = shell.control.take_changes();
+    if !(added.is_empty() && removed.is_empty()) {
+        let text = |rooms: Vec<RoomId>| rooms.iter().map(RoomId::to_string).collect();
+        let interest = wire::Interest { add: text(added), remove: text(removed) };
+        messages.push(message(Up::Interest(interest)));
+    }
+    if shell.control.take_drain_changed() {
+        messages.push(message(Up::Heartbeat(beat(shell, meter))));
+    }
+    messages
 }
 
 fn message(kind: Up) -> wire::SessionRequest {
@@ -182,6 +200,7 @@ fn beat(shell: &Shell, meter: &mut Meter) -> wire::Heartbeat {
         flags_version: settings.flags_version.get(),
         load_ppm,
         busiest,
+        draining: shell.control.is_draining(),
     }
 }
 
@@ -204,6 +223,19 @@ async fn assign(shell: &Arc<Shell>, assignments: wire::Assignments) {
         if let Ok(room) = room.parse() {
             shell.rooms.deliver(&room, Input::Unknown).await;
         }
+    }
+}
+
+/// Gets a room ready that is about to move here.
+fn prepare_for(shell: &Arc<Shell>, prepare: wire::Prepare) {
+    let PreparedRoom { next, from, from_relay_url } = match prepare.try_into() {
+        Ok(prepared) => prepared,
+        Err(error) => return tracing::warn!(%error, "a room to prepare makes no sense"),
+    };
+    let AssignedRoom { room, epoch, owner, relay_url, rules } = next;
+    let next = Assignment { epoch, owner, relay_url, rules };
+    if shell.rooms.send(shell, &room, Input::Prepare { next, from, from_relay_url }).is_err() {
+        tracing::warn!(room.id = %room, "no place for a room that is to move here");
     }
 }
 

@@ -29,8 +29,8 @@ pub(super) fn router(shell: Arc<Shell>) -> Router {
 
 /// Ready means: new sockets are welcome. The control plane need not be there.
 async fn readyz(State(shell): State<Arc<Shell>>) -> Response {
-    if shell.stop.is_cancelled() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "stopping").into_response();
+    if shell.stop.is_cancelled() || shell.control.is_draining() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "draining").into_response();
     }
     "ok".into_response()
 }

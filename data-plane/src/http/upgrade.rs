@@ -44,10 +44,14 @@ pub(crate) struct Sockets {
 // === impl Sockets ===
 
 impl Sockets {
+    /// Every socket, in no order.
+    pub(crate) fn all(&self) -> Vec<Weak<Socket>> {
+        self.by_session.lock().values().cloned().collect()
+    }
+
     /// Closes every socket.
     pub(crate) fn close_all(&self, code: CloseCode) {
-        let sockets: Vec<_> = self.by_session.lock().values().filter_map(Weak::upgrade).collect();
-        for socket in sockets {
+        for socket in self.all().iter().filter_map(Weak::upgrade) {
             socket.close(code);
         }
     }

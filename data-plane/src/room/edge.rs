@@ -1,7 +1,7 @@
 //! A room whose bids another node decides: updates come in, bids go out.
 
 use super::{
-    Assignment,
+    Assignment, Position,
     relay::Link,
     task::{Role, Room},
 };
@@ -9,6 +9,7 @@ use gavel_rules::{
     auction::View,
     id::{NodeId, RoomId},
     order::{Epoch, Generation},
+    time::Timestamp,
 };
 use std::sync::Arc;
 
@@ -16,6 +17,8 @@ use std::sync::Arc;
 pub(super) struct EdgeRole {
     owner: NodeId,
     link: Arc<Link>,
+    /// Until then bids of other nodes are passed on: this one was the owner.
+    pub(super) forward_until: Timestamp,
 }
 
 // === impl EdgeRole ===
@@ -35,12 +38,15 @@ impl Room {
             && edge.link.url() == assignment.relay_url
         {
             self.epoch = assignment.epoch;
-            return;
+            // Its owner may not have known of it when it was asked.
+            return edge.link.watch(&self.id, self.position());
         }
         self.become_nobody();
         self.epoch = assignment.epoch;
-        let link = self.shell.links.watch(&self.shell, &owner, &assignment.relay_url, &self.id);
-        self.role = Role::Edge(EdgeRole { owner, link });
+        let links = &self.shell.links;
+        let link =
+            links.watch(&self.shell, &owner, &assignment.relay_url, &self.id, self.position());
+        self.role = Role::Edge(EdgeRole { owner, link, forward_until: Timestamp::new(0) });
         // Other edges must not wait for updates that come no more.
         self.edges.clear();
     }
@@ -48,7 +54,8 @@ impl Room {
     pub(super) fn on_snapshot(&mut self, epoch: Epoch, generation: Generation, view: View) {
         if matches!(self.role, Role::Edge(_)) && epoch >= self.epoch {
             self.epoch = epoch;
-            self.hub.reset(view, generation, self.shell.now());
+            self.reset(view, generation);
+            self.tell_prepared();
         }
     }
 
@@ -56,14 +63,14 @@ impl Room {
         let Role::Edge(edge) = &self.role else { return };
         let Some(known) = self.hub.view().map(|view| view.seq) else {
             // The snapshot got lost on the way to this room.
-            return edge.link.watch(&self.id);
+            return edge.link.watch(&self.id, Position::default());
         };
         if epoch < self.epoch || view.seq <= known {
             return;
         }
         if view.seq != known.next() {
-            // A gap: the snapshot that answers closes it.
-            return edge.link.watch(&self.id);
+            // A gap: what answers closes it.
+            return edge.link.watch(&self.id, self.position());
         }
         self.publish(view, traceparents);
     }
@@ -75,10 +82,10 @@ impl Room {
     }
 
     /// Passes on the bids of this node's sockets.
-    pub(super) fn advance_edge(&mut self) {
+    pub(super) fn advance_edge(&mut self, now: Timestamp) {
         for ask in std::mem::take(&mut self.bids) {
             let Role::Edge(edge) = &self.role else { return };
-            if ask.is_relayed() {
+            if ask.is_relayed() && edge.forward_until <= now {
                 // It was sent here as to the owner: one hop is enough.
                 ask.unavailable(&self.shell, &self.id, self.hub.view());
             } else {
@@ -100,6 +107,7 @@ impl Room {
             gavel_runtime::telemetry::link(&span, traceparent);
         }
         let started = gavel_runtime::clock::monotonic();
+        self.recent.push(view.clone());
         span.in_scope(|| self.hub.publish(view, &self.shell.live.get(), self.shell.now()));
         self.shell.metrics.fanned_out(self.hub.len(), started.elapsed());
         self.shell.rooms.sends(self.hub.len());

@@ -12,7 +12,6 @@ use crate::store::{
     APPEND_EVENTS_MAX, Appended, Claim, Loaded, SNAPSHOT_INTERVAL_EVENTS, StoreError,
 };
 use futures::FutureExt;
-use gavel_proto::relay::v1 as wire;
 use gavel_rules::{
     auction::{self, Action, Auction, AuctionRules, Event, EventKind, Verdict, View},
     order::{Epoch, Generation, Seq},
@@ -45,6 +44,8 @@ pub(super) struct Owner {
     /// The command in the append that is out.
     command: Option<oneshot::Sender<CommandDone>>,
     wake_at: Option<Timestamp>,
+    /// Who owns the room next, as soon as no append is out.
+    leaving_to: Option<Assignment>,
 }
 
 /// How far the owner may act.
@@ -72,6 +73,11 @@ impl Owner {
     pub(super) fn epoch(&self) -> Epoch {
         self.epoch
     }
+
+    /// Another node is to go on; what is on its way to the store ends first.
+    pub(super) fn leave_to(&mut self, next: Assignment) {
+        self.leaving_to = Some(next);
+    }
 }
 
 // === impl Room ===
@@ -90,6 +96,7 @@ impl Room {
             batch: Vec::new(),
             command: None,
             wake_at: None,
+            leaving_to: None,
         }));
     }
 
@@ -99,6 +106,10 @@ impl Room {
             return None;
         }
         let Role::Owner(owner) = &mut self.role else { return None };
+        if let Some(next) = owner.leaving_to.take() {
+            self.hand_over(next, now);
+            return Some(now);
+        }
         match owner.phase {
             Phase::Claim(at) | Phase::Load(at) if at > now => {
                 self.refuse_waiting();

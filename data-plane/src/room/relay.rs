@@ -1,7 +1,7 @@
 //! Between nodes: an edge attaches to an owner, sends its sockets' bids up
 //! and gets updates down. [`Link`] is the edge's end, [`serve`] the owner's.
 
-use super::{Ask, Input, Reply};
+use super::{Ask, Input, Position, Reply};
 use crate::node::Shell;
 use gavel_proto::{
     convert::RelayedBid,
@@ -47,7 +47,8 @@ pub(crate) struct Link {
 
 #[derive(Debug, Default)]
 struct State {
-    watched: HashSet<RoomId>,
+    /// The rooms that watch, with what they knew when they began to.
+    watched: HashMap<RoomId, Position>,
     pending: HashMap<u64, (RoomId, Ask)>,
     next_token: u64,
     /// Bids that wait for the first stream.
@@ -67,6 +68,7 @@ impl Links {
         owner: &NodeId,
         url: &str,
         room: &RoomId,
+        since: Position,
     ) -> Arc<Link> {
         let mut links = self.links.lock();
         let link = links.entry(url.to_owned()).or_insert_with(|| {
@@ -75,7 +77,7 @@ impl Links {
             drop(shell.tasks.spawn("relay.link", run(Arc::clone(shell), Arc::clone(&link))));
             link
         });
-        link.watch(room);
+        link.watch(room, since);
         Arc::clone(link)
     }
 
@@ -99,11 +101,11 @@ impl Link {
         &self.url
     }
 
-    /// Asks for a room's snapshot and updates.
-    pub(crate) fn watch(&self, room: &RoomId) {
+    /// Asks for what a room missed since `since`, and for updates.
+    pub(crate) fn watch(&self, room: &RoomId, since: Position) {
         let mut state = self.state.lock();
-        state.watched.insert(room.clone());
-        state.send(Up::Watch(wire::Watch { room_id: room.to_string() }));
+        state.watched.insert(room.clone(), since);
+        state.send(watch(room, since));
     }
 
     /// Ends it.
@@ -182,6 +184,11 @@ impl State {
     }
 }
 
+fn watch(room: &RoomId, since: Position) -> Up {
+    let (generation, seq) = (since.generation.get(), since.seq.get());
+    Up::Watch(wire::Watch { room_id: room.to_string(), generation, seq })
+}
+
 /// Keeps a link open for as long as a room watches through it.
 async fn run(shell: Arc<Shell>, link: Arc<Link>) {
     let mut backoff = Backoff::standard();
@@ -222,8 +229,8 @@ async fn attach(
     {
         let mut state = link.state.lock();
         state.stream = Some(sender);
-        for room in &state.watched {
-            state.send(Up::Watch(wire::Watch { room_id: room.to_string() }));
+        for (room, since) in &state.watched {
+            state.send(watch(room, *since));
         }
         for bid in std::mem::take(&mut state.waiting) {
             // One that finds no place is answered when its time is over.

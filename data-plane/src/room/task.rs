@@ -1,10 +1,11 @@
 //! The task of a room: a thin loop around the roles.
 
 use super::{
-    Ask, Assignment, Command, CommandDone, Edge, Input, Member, RoomLoad,
+    Ask, Assignment, Command, CommandDone, Edge, Input, Member, Position, RoomLoad,
     edge::EdgeRole,
     hub::Hub,
     owner::{Done, Owner},
+    recent::{self, Recent},
     unknown_room,
 };
 use crate::{
@@ -17,7 +18,7 @@ use gavel_proto::relay::v1 as wire;
 use gavel_rules::{
     auction::{GuestAccess, RejectReason, Rejected, Verdict, View},
     id::{RoomId, SessionId},
-    order::Epoch,
+    order::{Epoch, Generation},
     time::{Millis, Timestamp},
 };
 use std::{collections::VecDeque, sync::Arc, time::Duration};
@@ -45,6 +46,10 @@ pub(super) struct Room {
     pub(super) edges: Vec<Edge>,
     pub(super) commands: VecDeque<(Command, oneshot::Sender<CommandDone>)>,
     pub(super) work: Option<BoxFuture<'static, Done>>,
+    /// What this node will own once the owner hands over.
+    pub(super) prepared: Option<Assignment>,
+    /// What whoever missed little needs.
+    pub(super) recent: Recent,
     joins: VecDeque<(Arc<Member>, Identity, Timestamp)>,
     idle_since: Option<Timestamp>,
 }
@@ -70,6 +75,8 @@ pub(super) async fn run(shell: Arc<Shell>, id: RoomId, mut inbox: mpsc::Receiver
         edges: Vec::new(),
         commands: VecDeque::new(),
         work: None,
+        prepared: None,
+        recent: Recent::default(),
         joins: VecDeque::new(),
         idle_since: None,
     };
@@ -111,6 +118,12 @@ impl Room {
             Input::Ask(ask) if self.bids.len() < BIDS_MAX => self.bids.push_back(ask),
             Input::Ask(ask) => ask.unavailable(&self.shell, &self.id, self.hub.view()),
             Input::Assigned(assignment) => self.assigned(assignment),
+            Input::Prepare { next, from, from_relay_url } => {
+                self.prepare(next, from, from_relay_url);
+            }
+            Input::OwnerChanged { epoch, owner, relay_url } => {
+                self.on_owner_changed(epoch, owner, relay_url);
+            }
             Input::Unknown => self.unknown(),
             Input::Snapshot { epoch, generation, view } => {
                 self.on_snapshot(epoch, generation, view);
@@ -119,7 +132,7 @@ impl Room {
                 self.on_update(epoch, view, &traceparents);
             }
             Input::NotOwner => self.on_not_owner(),
-            Input::Attach(edge) => self.attach(edge),
+            Input::Attach { edge, since } => self.attach(edge, since),
             Input::Detach(stream) => self.edges.retain(|edge| edge.stream != stream),
             Input::Command(command, done) => self.commands.push_back((command, done)),
             Input::SettingsChanged => {
@@ -137,7 +150,7 @@ impl Room {
             Role::Resolving => self.advance_resolving(now),
             Role::Owner(_) => self.advance_owner(now),
             Role::Edge(_) => {
-                self.advance_edge();
+                self.advance_edge(now);
                 None
             }
         };
@@ -199,11 +212,12 @@ impl Room {
             return;
         }
         let mine = assignment.owner.as_ref() == Some(&self.shell.id);
-        match (&self.role, &assignment.owner) {
+        match (&mut self.role, &assignment.owner) {
             (Role::Owner(owner), _) if mine && owner.epoch() == assignment.epoch => {}
-            (_, Some(_)) if mine => self.become_owner(assignment),
             // Its owner is known, but not yet where to find it.
-            (_, Some(_)) if assignment.relay_url.is_empty() => {}
+            (_, Some(_)) if !mine && assignment.relay_url.is_empty() => {}
+            (Role::Owner(owner), Some(_)) => owner.leave_to(assignment),
+            (_, Some(_)) if mine => self.become_owner(assignment),
             (_, Some(owner)) => self.become_edge(owner.clone(), assignment.clone()),
             (_, None) => self.become_nobody(),
         }
@@ -213,6 +227,7 @@ impl Room {
     pub(super) fn become_nobody(&mut self) {
         self.abandon_batch();
         self.work = None;
+        self.prepared = None;
         if let Role::Edge(edge) = &self.role {
             edge.unwatch(&self.id);
         }
@@ -240,16 +255,15 @@ impl Room {
         self.idle_since = Some(Timestamp::new(0));
     }
 
-    pub(super) fn attach(&mut self, edge: Edge) {
+    /// Takes an edge in and brings it up to date.
+    pub(super) fn attach(&mut self, edge: Edge, since: Position) {
         if let (Role::Owner(owner), Some(view)) = (&self.role, self.hub.view()) {
-            let snapshot = wire::attach_response::Kind::Snapshot(wire::Snapshot {
-                room_id: self.id.to_string(),
-                epoch: owner.epoch().get(),
-                generation: self.hub.generation().get(),
-                view: Some(view.clone().into()),
-            });
-            drop(edge.sender.try_send(wire::AttachResponse { kind: Some(snapshot) }));
-        } else if matches!(self.role, Role::Edge(_)) {
+            let now = Position { generation: self.hub.generation(), seq: view.seq };
+            for message in self.missed(owner.epoch(), view, since, now) {
+                // An edge that cannot keep up comes back when it sees the gap.
+                drop(edge.sender.try_send(message));
+            }
+        } else if matches!(self.role, Role::Edge(_)) && self.prepared.is_none() {
             let room_id = self.id.to_string();
             let kind = wire::attach_response::Kind::NotOwner(wire::NotOwner { room_id });
             drop(edge.sender.try_send(wire::AttachResponse { kind: Some(kind) }));
@@ -257,6 +271,42 @@ impl Room {
         }
         self.edges.retain(|other| other.stream != edge.stream);
         self.edges.push(edge);
+    }
+
+    /// What somebody has to be told who knows the room up to `since`.
+    fn missed(
+        &self,
+        epoch: Epoch,
+        view: &View,
+        since: Position,
+        now: Position,
+    ) -> Vec<wire::AttachResponse> {
+        if let Some(missed) = self.recent.after(since, now) {
+            let update = |view: &View| recent::update(&self.id, epoch, view.clone(), &[]);
+            return missed.into_iter().map(update).collect();
+        }
+        let snapshot = wire::attach_response::Kind::Snapshot(wire::Snapshot {
+            room_id: self.id.to_string(),
+            epoch: epoch.get(),
+            generation: now.generation.get(),
+            view: Some(view.clone().into()),
+        });
+        vec![wire::AttachResponse { kind: Some(snapshot) }]
+    }
+
+    /// How far this node knows the room.
+    pub(super) fn position(&self) -> Position {
+        let generation = self.hub.generation();
+        let known = self.hub.view().map(|view| Position { generation, seq: view.seq });
+        known.unwrap_or_default()
+    }
+
+    /// Replaces the state, as after trouble, and tells this node's sockets.
+    pub(super) fn reset(&mut self, view: View, generation: Generation) {
+        if self.position() != (Position { generation, seq: view.seq }) {
+            self.recent.clear();
+        }
+        self.hub.reset(view, generation, self.shell.now());
     }
 
     /// Waits for an owner to be named, but not for ever.

@@ -4,7 +4,7 @@ use super::{ConvertError, amount, parse, required};
 use crate::relay::v1 as wire;
 use gavel_rules::{
     auction::{Bid, Verdict, View},
-    id::RoomId,
+    id::{NodeId, RoomId},
     order::{Epoch, Generation, Version},
     time::Millis,
 };
@@ -61,6 +61,19 @@ pub struct RoomUpdate {
     pub view: View,
     /// W3C traceparents of the bids behind it.
     pub traceparents: Vec<String>,
+}
+
+/// Another node goes on with a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangedOwner {
+    /// Which room.
+    pub room: RoomId,
+    /// The new owner's epoch.
+    pub epoch: Epoch,
+    /// The new owner.
+    pub owner: NodeId,
+    /// Where its relay listens.
+    pub relay_url: String,
 }
 
 // === the bid and its answer ===
@@ -173,6 +186,30 @@ impl From<RoomUpdate> for wire::Update {
             epoch: update.epoch.get(),
             view: Some(update.view.into()),
             traceparents: update.traceparents,
+        }
+    }
+}
+
+impl TryFrom<wire::OwnerChanged> for ChangedOwner {
+    type Error = ConvertError;
+
+    fn try_from(from: wire::OwnerChanged) -> Result<Self, ConvertError> {
+        Ok(Self {
+            room: parse("room_id", &from.room_id)?,
+            epoch: Epoch::new(from.epoch),
+            owner: parse("owner", &from.owner)?,
+            relay_url: from.relay_url,
+        })
+    }
+}
+
+impl From<ChangedOwner> for wire::OwnerChanged {
+    fn from(changed: ChangedOwner) -> Self {
+        Self {
+            room_id: changed.room.to_string(),
+            epoch: changed.epoch.get(),
+            owner: changed.owner.to_string(),
+            relay_url: changed.relay_url,
         }
     }
 }

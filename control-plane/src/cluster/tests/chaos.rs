@@ -28,6 +28,13 @@ enum Move {
     },
     Fail,
     Restart,
+    /// A room should move.
+    Go(u8),
+    /// A node does its part of the last move that began.
+    Step {
+        released: bool,
+    },
+    Drain(u8),
 }
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
@@ -41,6 +48,9 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         Just(Move::Store { answers: true }),
         Just(Move::Fail),
         Just(Move::Restart),
+        (0..4_u8).prop_map(Move::Go),
+        any::<bool>().prop_map(|released| Move::Step { released }),
+        (0..3_u8).prop_map(Move::Drain),
     ];
     prop::collection::vec(one, 1..120)
 }
@@ -54,6 +64,8 @@ struct Chaos {
     /// The last that was published of each room.
     published: BTreeMap<RoomId, (NodeId, Epoch)>,
     incarnations: [u64; 3],
+    /// The last move that began: room, old owner, new owner, epoch.
+    moving: Option<(RoomId, NodeId, NodeId, Epoch)>,
 }
 
 impl Chaos {
@@ -65,6 +77,7 @@ impl Chaos {
             stored: BTreeMap::new(),
             published: BTreeMap::new(),
             incarnations: [1; 3],
+            moving: None,
         }
     }
 
@@ -78,11 +91,14 @@ impl Chaos {
                     self.asked.push_back(Asked { room, expected, owner, epoch });
                 }
                 Action::Publish { room } => self.publish(room),
+                Action::Prepare { room, node, from, epoch } => {
+                    assert_eq!(self.stored[&room], (Some(node.clone()), epoch), "stored first");
+                    self.moving = Some((room, from, node, epoch));
+                }
                 Action::Tell { .. }
                 | Action::Supersede { .. }
                 | Action::BrakeOn { .. }
                 | Action::BrakeOff { .. }
-                | Action::ProposeMove { .. }
                 | Action::Forget { .. } => {}
             }
         }
@@ -148,7 +164,7 @@ impl Chaos {
             }
             Move::Heartbeat(n) => {
                 let (node, incarnation) = self.run(n);
-                let report = Report { load_ppm: u32::from(n) * 300_000, busiest: Vec::new() };
+                let report = Report { load_ppm: u32::from(n) * 300_000, ..Report::default() };
                 self.step(Event::Heartbeat { node, incarnation, report });
             }
             Move::Disconnect(n) => {
@@ -163,6 +179,20 @@ impl Chaos {
                 }
             }
             Move::Restart => self.restart(),
+            Move::Go(n) => self.step(Event::Move { room: room(&format!("r{n}")), to: None }),
+            Move::Step { released } => {
+                if let Some((room, from, to, epoch)) = self.moving.clone() {
+                    self.step(match released {
+                        true => Event::Released { room, epoch, node: from },
+                        false => Event::Prepared { room, epoch, node: to },
+                    });
+                }
+            }
+            Move::Drain(n) => {
+                let (node, incarnation) = self.run(n);
+                let report = Report { draining: true, ..Report::default() };
+                self.step(Event::Heartbeat { node, incarnation, report });
+            }
         }
     }
 
@@ -199,6 +229,7 @@ proptest! {
         }
         for _ in 0..12 {
             chaos.register(0);
+            chaos.make(Move::Heartbeat(0));
             chaos.pass(1_000);
             while !chaos.asked.is_empty() {
                 chaos.store(true);

@@ -6,6 +6,7 @@
 //! > 0 room a n1 3                > 30 disconnect n1 1          > 40 tick
 //! > 5 persisted a n1 1           > 6 conflict a 7              > 7 failed a
 //! > 8 release                    > 9 register n1@east 1
+//! > 11 move a n2   > 12 prepared a n2 2   > 13 released a n1 2   > 14 drain n1 1
 //! > 20 heartbeat n1 1 70% a=40%  the node's load, and that of rooms it owns
 //! ```
 
@@ -52,7 +53,7 @@ fn event(name: &str, words: &mut dyn Iterator<Item = &str>) -> Event {
                 load_ppm: ppm(load),
                 movable_until,
             });
-            let report = Report { load_ppm, busiest: busiest.collect() };
+            let report = Report { load_ppm, busiest: busiest.collect(), draining: false };
             Event::Heartbeat { node: node(id), incarnation, report }
         }
         "disconnect" => {
@@ -61,6 +62,20 @@ fn event(name: &str, words: &mut dyn Iterator<Item = &str>) -> Event {
         "persisted" => {
             let owner = node(words.next().expect("an owner"));
             Event::Persisted { room: room(id), owner, epoch: Epoch::new(number(words)) }
+        }
+        "move" => Event::Move { room: room(id), to: words.next().map(node) },
+        "prepared" | "released" => {
+            let (room, node) = (room(id), node(words.next().expect("a node")));
+            let epoch = Epoch::new(number(words));
+            match name {
+                "prepared" => Event::Prepared { room, epoch, node },
+                _ => Event::Released { room, epoch, node },
+            }
+        }
+        "drain" => {
+            let incarnation = Incarnation::new(number(words));
+            let report = Report { draining: true, ..Report::default() };
+            Event::Heartbeat { node: node(id), incarnation, report }
         }
         "conflict" => Event::Conflict { room: room(id), epoch: Epoch::new(number(words)) },
         "failed" => Event::PersistFailed { room: room(id) },
@@ -78,7 +93,9 @@ fn describe(action: &Action) -> String {
         Action::Forget { node } => format!("forget {node}"),
         Action::BrakeOn { lapses, of } => format!("brake on {lapses} of {of}"),
         Action::BrakeOff { lapses } => format!("brake off {lapses}"),
-        Action::ProposeMove { room, from, to } => format!("propose {room} {from} -> {to}"),
+        Action::Prepare { room, node, from, epoch } => {
+            format!("prepare {room} {from} -> {node} {epoch}")
+        }
         Action::Supersede { node, incarnation, by } => {
             format!("supersede {node} {} by {}", incarnation.get(), by.get())
         }

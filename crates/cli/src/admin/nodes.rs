@@ -6,10 +6,15 @@ use crate::{
     output::{self, Table},
 };
 use gavel_proto::admin::v1::{
-    ListNodesRequest, Node, ReleaseBrakeRequest, node_service_client::NodeServiceClient,
+    DrainNodeRequest, ListNodesRequest, Node, ReleaseBrakeRequest, UndrainNodeRequest,
+    node_service_client::NodeServiceClient,
 };
 use gavel_runtime::clock;
 use serde_json::{Value, json};
+use std::time::Duration;
+
+/// How often a drain is looked at.
+const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Look at the data-plane nodes.
 #[derive(Debug, clap::Args)]
@@ -24,6 +29,19 @@ pub(crate) struct Nodes {
 enum NodesVerb {
     /// Every node that the control plane knows.
     List,
+    /// Move all rooms off a node and give it no new ones; its sockets stay.
+    Drain {
+        /// Which.
+        id: String,
+        /// Show the rooms that are left, until none is.
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Let a node have rooms again.
+    Undrain {
+        /// Which.
+        id: String,
+    },
     /// Give the rooms of silent nodes to others although suspiciously many fell
     /// silent at once.
     Release,
@@ -35,8 +53,48 @@ impl Nodes {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         match self.verb {
             NodesVerb::List => self.list().await,
+            NodesVerb::Drain { ref id, watch } => self.drain(id, watch).await,
+            NodesVerb::Undrain { ref id } => self.undrain(id).await,
             NodesVerb::Release => self.release().await,
         }
+    }
+
+    async fn drain(&self, id: &str, watch: bool) -> Result<(), Failure> {
+        let mut client = NodeServiceClient::new(self.target.connect()?);
+        let request = DrainNodeRequest { id: id.to_owned() };
+        self.target.answer(client.drain_node(request)).await?;
+        let mut shown = None;
+        loop {
+            let listed = self.target.answer(client.list_nodes(ListNodesRequest {})).await?;
+            let node = listed.nodes.into_iter().find(|node| node.id == id);
+            let gone = || Failure::Refused(format!("node {id} is gone"));
+            let node = node.filter(|node| node.live).ok_or_else(gone)?;
+            if shown != Some(node.rooms) {
+                shown = Some(node.rooms);
+                self.say_left(&node)?;
+            }
+            if node.rooms == 0 || !watch {
+                return Ok(());
+            }
+            tokio::time::sleep(WATCH_INTERVAL).await;
+        }
+    }
+
+    fn say_left(&self, node: &Node) -> Result<(), Failure> {
+        if self.target.json {
+            return output::json(&json!({"id": node.id, "rooms": node.rooms}));
+        }
+        output::text(format_args!("{} rooms left on {}\n", node.rooms, node.id))
+    }
+
+    async fn undrain(&self, id: &str) -> Result<(), Failure> {
+        let mut client = NodeServiceClient::new(self.target.connect()?);
+        let request = UndrainNodeRequest { id: id.to_owned() };
+        self.target.answer(client.undrain_node(request)).await?;
+        if self.target.json {
+            return output::json(&json!({"id": id}));
+        }
+        output::text(format_args!("{id} takes rooms again\n"))
     }
 
     async fn release(self) -> Result<(), Failure> {
@@ -81,6 +139,7 @@ impl Nodes {
 
 fn live(node: &Node) -> &'static str {
     match (node.live, node.held) {
+        (true, _) if node.draining => "draining",
         (true, _) => "yes",
         (false, true) => "held",
         (false, false) => "no",
@@ -97,6 +156,7 @@ fn to_json(node: &Node) -> Value {
         "relayUrl": node.relay_url,
         "live": node.live,
         "held": node.held,
+        "draining": node.draining,
         "loadPpm": node.load_ppm,
         "sockets": node.sockets,
         "rooms": node.rooms,

@@ -7,8 +7,8 @@ use super::target::{Connection, Target, present};
 use crate::failure::Failure;
 use create::CreateArgs;
 use gavel_proto::admin::v1::{
-    CloseRoomRequest, CreateRoomRequest, GetRoomRequest, ListRoomsRequest, PauseRoomRequest,
-    ResumeRoomRequest, Room, room_service_client::RoomServiceClient,
+    CloseRoomRequest, CreateRoomRequest, GetRoomRequest, ListRoomsRequest, MoveRoomRequest,
+    PauseRoomRequest, ResumeRoomRequest, Room, room_service_client::RoomServiceClient,
 };
 use gavel_rules::id::RoomId;
 
@@ -53,6 +53,14 @@ enum RoomsVerb {
         /// Which.
         id: String,
     },
+    /// Give a room to another node; its sockets stay and no bid is refused.
+    Move {
+        /// Which.
+        id: String,
+        /// The node; by default the one that placement would choose.
+        #[arg(long, value_name = "NODE", default_value = "")]
+        to: String,
+    },
 }
 
 // === impl Rooms ===
@@ -79,6 +87,9 @@ impl Rooms {
             }
             RoomsVerb::Resume { id } => {
                 target.answer(client.resume_room(ResumeRoomRequest { id })).await?.room
+            }
+            RoomsVerb::Move { id, to } => {
+                target.answer(client.move_room(MoveRoomRequest { id, node_id: to })).await?.room
             }
         };
         show::room(&present("room", room)?, target.json)

@@ -1,6 +1,7 @@
 //! What an owner does with the outcome of a store call.
 
 use super::*;
+use crate::room::{Position, recent};
 
 impl Room {
     pub(in super::super) fn on_done(&mut self, done: Done) {
@@ -74,14 +75,7 @@ impl Room {
         if matches!(event.kind, EventKind::Created { .. }) {
             return self.tell_all(view, generation);
         }
-        let update = wire::Update {
-            room_id: self.id.to_string(),
-            epoch: epoch.get(),
-            view: Some(view.clone().into()),
-            traceparents: traceparents.to_vec(),
-        };
-        let kind = Some(wire::attach_response::Kind::Update(update));
-        let message = wire::AttachResponse { kind };
+        let message = recent::update(&self.id, epoch, view.clone(), traceparents);
         // An edge that cannot keep up loses the room's stream; it comes back
         // for a snapshot when it sees the gap.
         self.edges.retain(|edge| edge.sender.try_send(message.clone()).is_ok());
@@ -90,9 +84,9 @@ impl Room {
 
     /// Gives this node's sockets and all edges the whole state.
     fn tell_all(&mut self, view: View, generation: Generation) {
-        self.hub.reset(view, generation, self.shell.now());
+        self.reset(view, generation);
         for edge in std::mem::take(&mut self.edges) {
-            self.attach(edge);
+            self.attach(edge, Position::default());
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use gavel_proto::{
-    convert::{RelayedAnswer, RoomSnapshot, RoomUpdate},
+    convert::{ChangedOwner, RelayedAnswer, RoomSnapshot, RoomUpdate},
     relay::v1::attach_response::Kind as Down,
 };
 
@@ -13,6 +13,7 @@ pub(super) async fn take(shell: &Arc<Shell>, link: &Link, message: wire::AttachR
         Some(Down::Update(update)) => on_update(shell, update).await,
         Some(Down::BidAnswer(answer)) => on_answer(shell, link, answer),
         Some(Down::NotOwner(not_owner)) => on_not_owner(shell, &not_owner.room_id).await,
+        Some(Down::OwnerChanged(changed)) => on_owner_changed(shell, changed).await,
         None => Some(()),
     };
     if taken.is_none() {
@@ -44,5 +45,11 @@ fn on_answer(shell: &Arc<Shell>, link: &Link, answer: wire::BidAnswer) -> Option
 
 async fn on_not_owner(shell: &Arc<Shell>, room: &str) -> Option<()> {
     shell.rooms.deliver(&room.parse().ok()?, Input::NotOwner).await;
+    Some(())
+}
+
+async fn on_owner_changed(shell: &Arc<Shell>, changed: wire::OwnerChanged) -> Option<()> {
+    let ChangedOwner { room, epoch, owner, relay_url } = changed.try_into().ok()?;
+    shell.rooms.deliver(&room, Input::OwnerChanged { epoch, owner, relay_url }).await;
     Some(())
 }

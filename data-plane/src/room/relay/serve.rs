@@ -3,6 +3,7 @@
 use super::*;
 use crate::room::Edge;
 use gavel_proto::relay::v1::relay_service_server::{RelayService, RelayServiceServer};
+use gavel_rules::order::{Generation, Seq};
 use std::sync::atomic::{AtomicU64, Ordering};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -81,7 +82,9 @@ impl Attached {
             Up::Hello(hello) => tracing::debug!(node.id = hello.node_id, "an edge attached"),
             Up::Watch(watch) => {
                 let room: RoomId = watch.room_id.parse().ok()?;
-                let attach = Input::Attach(self.edge.clone());
+                let (generation, seq) = (Generation::new(watch.generation), Seq::new(watch.seq));
+                let since = Position { generation, seq };
+                let attach = Input::Attach { edge: self.edge.clone(), since };
                 self.shell.rooms.send(&self.shell, &room, attach).ok()?;
                 self.watched.insert(room);
             }

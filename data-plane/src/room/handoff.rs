@@ -1,0 +1,93 @@
+//! A room moves to another node, and nobody in it notices.
+//!
+//! ```text
+//! control -- Prepare --> new owner   watches the room as an edge, keeps who watches it here
+//! control -- Assigned -> old owner   ends its append, decides nothing more
+//! old owner -- OwnerChanged, behind its last update --> every edge, the new owner among them
+//! new owner  claims the room: fence and state in one round trip to the store
+//! ```
+//!
+//! Bids that wait at the old owner follow the room; those that others still
+//! send there are passed on for a while. Nothing here makes a move safe: that
+//! is the epoch's work, also when a step is lost.
+
+use super::{
+    Assignment,
+    task::{Role, Room},
+};
+use crate::control::Step;
+use gavel_proto::{convert::ChangedOwner, relay::v1 as wire};
+use gavel_rules::{
+    id::NodeId,
+    order::Epoch,
+    time::{Millis, Timestamp},
+};
+
+/// For so long the old owner passes on bids of those who did not hear yet.
+const FORWARD: Millis = Millis::new(5_000);
+
+// === impl Room ===
+
+impl Room {
+    /// Gets ready to own the room after `from`.
+    pub(super) fn prepare(&mut self, next: Assignment, from: NodeId, from_relay_url: String) {
+        if next.epoch <= self.epoch || matches!(self.role, Role::Owner(_)) {
+            return;
+        }
+        let epoch = self.epoch;
+        let now = Assignment { epoch, owner: None, relay_url: from_relay_url, rules: None };
+        // Who watches the room here, early, is to find its owner here.
+        let edges = std::mem::take(&mut self.edges);
+        self.become_edge(from, now);
+        self.edges = edges;
+        self.prepared = Some(next);
+        self.tell_prepared();
+    }
+
+    /// Tells control once the room's state is known here.
+    pub(super) fn tell_prepared(&self) {
+        if let Some(next) = self.prepared.as_ref().filter(|_| self.hub.view().is_some()) {
+            self.shell.control.moved(&self.id, next.epoch, Step::Prepared);
+        }
+    }
+
+    /// The owner has decided its last bid.
+    pub(super) fn on_owner_changed(&mut self, epoch: Epoch, owner: NodeId, relay_url: String) {
+        if epoch <= self.epoch || !matches!(self.role, Role::Edge(_)) {
+            return;
+        }
+        let prepared = self.prepared.take();
+        if owner != self.shell.id {
+            let next = Assignment { epoch, owner: None, relay_url, rules: None };
+            self.become_edge(owner, next);
+        } else if let Some(next) = prepared.filter(|next| next.epoch >= epoch) {
+            self.become_owner(next);
+        } else {
+            self.shell.control.interested(&self.id);
+        }
+    }
+
+    /// Hands the room over, be it to this node under another epoch; nothing of
+    /// ours is on its way to the store.
+    pub(super) fn hand_over(&mut self, next: Assignment, now: Timestamp) {
+        let Some(owner) = next.owner.clone() else { return };
+        if owner == self.shell.id {
+            return self.become_owner(next);
+        }
+        let (epoch, relay_url) = (next.epoch, next.relay_url.clone());
+        let changed =
+            ChangedOwner { room: self.id.clone(), epoch, owner: owner.clone(), relay_url };
+        let kind = Some(wire::attach_response::Kind::OwnerChanged(changed.into()));
+        let message = wire::AttachResponse { kind };
+        for edge in std::mem::take(&mut self.edges) {
+            // An edge whose stream is full hears it from control.
+            drop(edge.sender.try_send(message.clone()));
+        }
+        tracing::info!(room.id = %self.id, %owner, epoch = next.epoch.get(), "the room moves");
+        self.shell.control.moved(&self.id, next.epoch, Step::Released);
+        self.become_edge(owner, next);
+        if let Role::Edge(edge) = &mut self.role {
+            edge.forward_until = now.saturating_add(FORWARD);
+        }
+    }
+}
