@@ -60,6 +60,8 @@ pub struct Metrics {
     pub config_refused: Counter,
     /// Relay streams opened again after a loss.
     pub relay_reconnects: Counter,
+    /// Rooms decided in the place of an owner that was out of reach.
+    pub stand_ins: Counter,
     /// From the start of an append to its answer.
     pub bid_commit_seconds: Histogram,
     /// From a bid's arrival at this node to its answer being written.
@@ -89,6 +91,7 @@ impl Metrics {
             slow_consumers: Counter::default(),
             config_refused: Counter::default(),
             relay_reconnects: Counter::default(),
+            stand_ins: Counter::default(),
             bid_commit_seconds: Histogram::new(BID_BOUNDS),
             bid_ack_seconds: Histogram::new(BID_BOUNDS),
             fanout_seconds: Histogram::new(FANOUT_BOUNDS),
@@ -155,12 +158,13 @@ impl Metrics {
         ]
     }
 
-    fn counters(&self) -> [(&'static str, &'static str, &Counter); 4] {
+    fn counters(&self) -> [(&'static str, &'static str, &Counter); 5] {
         [
             ("fenced", "Rooms found to have another owner by now", &self.fenced),
             ("slow_consumers", "Sockets closed because they read too slowly", &self.slow_consumers),
             ("config_refused", "Limits or flags that this node refused", &self.config_refused),
             ("relay_reconnects", "Relay streams opened again after a loss", &self.relay_reconnects),
+            ("stand_ins", "Rooms decided here while their owner was out of reach", &self.stand_ins),
         ]
     }
 

@@ -23,6 +23,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
+mod deputy;
 mod edge;
 mod handoff;
 mod hub;
@@ -74,6 +75,13 @@ pub(crate) enum Input {
         /// Where that node's relay listens.
         from_relay_url: String,
     },
+    /// The stream to the owner's relay went down or came up.
+    Link {
+        /// Where the relay listens.
+        relay_url: String,
+        /// Whether it is down.
+        down: bool,
+    },
     /// The owner's node says that another one goes on.
     OwnerChanged {
         /// The new owner's epoch.
@@ -114,6 +122,8 @@ pub(crate) enum Input {
     },
     /// They no longer do.
     Detach(u64),
+    /// The other node's stream broke.
+    EdgeLost(u64),
     /// An administrator's wish.
     Command(Command, oneshot::Sender<CommandDone>),
     /// Flags or limits changed.

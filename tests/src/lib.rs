@@ -1,6 +1,7 @@
 //! The whole system under test: a [`World`] of one control plane and some nodes
 //! in this process, and clients that talk to it as browsers do.
 
+pub mod cable;
 pub mod client;
 pub mod docs;
 pub mod http;

@@ -1,6 +1,6 @@
 //! A cluster in this process: a control plane and some nodes, on free ports.
 
-use crate::token;
+use crate::{cable::Cable, http, token};
 use gavel_control_plane::ControlPlane;
 use gavel_data_plane::{Node, store};
 use gavel_proto::{
@@ -14,7 +14,8 @@ use gavel_proto::{
 };
 use gavel_rules::{
     amount::Amount,
-    auction::{AuctionRules, GuestAccess, IncrementTable},
+    auction::{AuctionRules, GuestAccess, IncrementTable, StoredEvent},
+    audit,
     time::{Millis, Timestamp},
 };
 use gavel_runtime::{clock, grpc};
@@ -34,6 +35,8 @@ pub struct Options {
     pub redis_url: Option<String>,
     /// How many nodes.
     pub nodes: usize,
+    /// Whether nodes reach each other by a [`Cable`] that can be cut.
+    pub cables: bool,
     /// How long a request head may take.
     pub header_timeout_ms: u64,
     /// The admin token of every node; empty is none.
@@ -49,6 +52,8 @@ pub struct World {
     options: Options,
     grpc: SocketAddr,
     nodes: Vec<Node>,
+    /// What leads to each node's relay.
+    cables: Vec<(SocketAddr, Cable)>,
 }
 
 /// A room with its place.
@@ -69,6 +74,7 @@ impl Default for Options {
         Self {
             redis_url: None,
             nodes: 2,
+            cables: false,
             header_timeout_ms: 5_000,
             admin_token: ADMIN_TOKEN.to_owned(),
             production_limits: false,
@@ -91,11 +97,21 @@ impl World {
     pub async fn with(options: Options) -> Self {
         let control = start_control(&options, 0).await;
         let grpc = control.grpc_addr();
-        let mut world = Self { control: Some(control), nodes: Vec::new(), options, grpc };
+        let mut world =
+            Self { control: Some(control), nodes: Vec::new(), cables: Vec::new(), options, grpc };
         let store = store::open(world.options.redis_url.as_deref()).expect("a store");
         for n in 1..=world.options.nodes {
-            let node = Node::start(world.node_config(n), Arc::clone(&store)).await;
-            world.nodes.push(node.expect("a node starts"));
+            let mut config = world.node_config(n);
+            let cable = if world.options.cables { Some(Cable::new().await) } else { None };
+            if let Some((cable, _)) = &cable {
+                config.relay.advertise = cable.url();
+            }
+            let node = Node::start(config, Arc::clone(&store)).await.expect("a node starts");
+            if let Some((cable, plug)) = cable {
+                plug.send_replace(Some(node.relay_addr()));
+                world.cables.push((node.http_addr(), cable));
+            }
+            world.nodes.push(node);
         }
         world.until_nodes("their start", |_| true).await;
         if !world.options.production_limits {
@@ -160,6 +176,47 @@ impl World {
     #[must_use]
     pub fn node_service(&self) -> NodeServiceClient<Channel> {
         NodeServiceClient::new(self.channel())
+    }
+
+    /// What leads to a node's relay.
+    ///
+    /// # Panics
+    /// If the world has no cables.
+    #[must_use]
+    pub fn cable(&self, node: SocketAddr) -> &Cable {
+        let cable = self.cables.iter().find(|(at, _)| *at == node);
+        &cable.expect("a cable").1
+    }
+
+    /// A node's metrics.
+    ///
+    /// # Panics
+    /// If it does not tell them.
+    pub async fn metrics(&self, node: SocketAddr) -> String {
+        let (status, body) = http::get(node, "/metrics", None).await;
+        assert_eq!(status, 200, "{body}");
+        body
+    }
+
+    /// What a node reads in the store of a room, without a fault.
+    ///
+    /// # Panics
+    /// If there is one.
+    pub async fn audited(&self, node: SocketAddr, room: &str) -> audit::Report {
+        let bearer = Some(self.options.admin_token.as_str());
+        let (status, body) = http::get(node, &format!("/api/rooms/{room}/snapshot"), bearer).await;
+        assert_eq!(status, 200, "{body}");
+        let mut stream: audit::Stream = serde_json::from_str(&body).expect("a state");
+        loop {
+            let after = stream.events.last().map_or(0, |last| last.event.seq.get());
+            let path = format!("/api/rooms/{room}/events?after={after}");
+            let (_, body) = http::get(node, &path, bearer).await;
+            if body.is_empty() {
+                return audit::audit(&stream, &[], false).expect("nothing is wrong");
+            }
+            let events = body.lines().map(serde_json::from_str::<StoredEvent>);
+            stream.events.extend(events.map(|event| event.expect("an event")));
+        }
     }
 
     /// Operates limits.

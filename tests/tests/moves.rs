@@ -1,10 +1,7 @@
 //! Rooms move from node to node under bids, and nobody in them notices.
 
 use gavel_proto::admin::v1::{DrainNodeRequest, MoveRoomRequest, UndrainNodeRequest};
-use gavel_rules::{auction::StoredEvent, audit, audit::Stream};
-use gavel_tests::{
-    Client, Options, Protocol, RedisServer, World, http, token, until, world, world::rules,
-};
+use gavel_tests::{Client, Options, Protocol, RedisServer, World, token, until, world::rules};
 use serde_json::Value;
 use std::{
     net::SocketAddr,
@@ -78,24 +75,6 @@ fn seq_of(message: &Value) -> u64 {
     message.get("seq").and_then(Value::as_u64).unwrap_or_default()
 }
 
-/// What is stored of the room, without a fault.
-async fn audited(node: SocketAddr) -> audit::Report {
-    let bearer = Some(world::ADMIN_TOKEN);
-    let (status, body) = http::get(node, &format!("/api/rooms/{ROOM}/snapshot"), bearer).await;
-    assert_eq!(status, 200, "{body}");
-    let mut stream: Stream = serde_json::from_str(&body).expect("a state");
-    loop {
-        let after = stream.events.last().map_or(0, |last| last.event.seq.get());
-        let path = format!("/api/rooms/{ROOM}/events?after={after}");
-        let (_, body) = http::get(node, &path, bearer).await;
-        if body.is_empty() {
-            return audit::audit(&stream, &[], false).expect("nothing is wrong");
-        }
-        let events = body.lines().map(serde_json::from_str::<StoredEvent>);
-        stream.events.extend(events.map(|event| event.expect("an event")));
-    }
-}
-
 /// Watches the room from a node until a seq; every one must come, once.
 async fn watches(mut viewer: Client, from: u64, to: u64) {
     for seq in from + 1..=to {
@@ -129,7 +108,7 @@ async fn moves_to_and_fro(world: World) {
         assert!(before.0 != after.0 && before.1 < after.1, "{owners:?}");
     }
 
-    let report = audited(room.owner).await;
+    let report = world.audited(room.owner, ROOM).await;
     assert_eq!(
         u64::try_from(report.bids),
         Ok(accepted),
@@ -232,6 +211,6 @@ async fn a_node_that_leaves_gives_its_rooms_away_and_then_its_sockets() {
     assert!(bidding.end().await > 0);
     let after = world.placed(ROOM).await;
     assert!(others.contains(&after.owner));
-    assert!(audited(after.owner).await.bids > 0);
+    assert!(world.audited(after.owner, ROOM).await.bids > 0);
     world.stop().await;
 }

@@ -23,6 +23,11 @@ pub const MESSAGE_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 
 const _: () = assert!(CONCURRENCY_PER_CONNECTION_MAX < STREAMS_PER_CONNECTION_MAX as usize);
 
+/// How often a peer is probed whose loss others have to make up for at once.
+const PEER_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
+/// How long it may take to answer, and to be connected to.
+const PEER_TIMEOUT: Duration = Duration::from_millis(1_500);
+
 /// An address that is no gRPC endpoint.
 #[derive(Debug, thiserror::Error)]
 #[error("{endpoint:?} is not a gRPC endpoint such as http://127.0.0.1:7001")]
@@ -36,6 +41,19 @@ pub struct EndpointError {
 /// It has no overall request timeout, which would end long streams: unary
 /// calls set their own deadline. Call it inside a Tokio runtime.
 pub fn channel(endpoint: &str) -> Result<Channel, EndpointError> {
+    Ok(built(endpoint)?.connect_lazy())
+}
+
+/// The same to a peer whose silence is noticed within 2.5 s.
+pub fn channel_to_peer(endpoint: &str) -> Result<Channel, EndpointError> {
+    Ok(built(endpoint)?
+        .connect_timeout(PEER_TIMEOUT)
+        .http2_keep_alive_interval(PEER_KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(PEER_TIMEOUT)
+        .connect_lazy())
+}
+
+fn built(endpoint: &str) -> Result<Endpoint, EndpointError> {
     let built = Endpoint::from_shared(endpoint.to_owned())
         .map_err(|source| EndpointError { endpoint: endpoint.to_owned(), source })?;
     Ok(built
@@ -43,8 +61,7 @@ pub fn channel(endpoint: &str) -> Result<Channel, EndpointError> {
         .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .keep_alive_while_idle(true)
-        .tcp_nodelay(true)
-        .connect_lazy())
+        .tcp_nodelay(true))
 }
 
 /// The endpoint of a server that listens on `addr`, for peers on the same

@@ -48,6 +48,11 @@ impl Metrics {
         self.store_errors.inc(error.into());
     }
 
+    /// A room is decided here, since its owner is out of reach.
+    pub fn stood_in(&self) {
+        self.stand_ins.inc();
+    }
+
     /// A relay stream was opened again after a loss.
     pub fn relay_reconnected(&self) {
         self.relay_reconnects.inc();

@@ -15,8 +15,10 @@ use std::sync::Arc;
 
 /// What an edge knows of its owner.
 pub(super) struct EdgeRole {
-    owner: NodeId,
-    link: Arc<Link>,
+    pub(super) owner: NodeId,
+    pub(super) link: Arc<Link>,
+    /// The link is down.
+    pub(super) lost: bool,
     /// Until then bids of other nodes are passed on: this one was the owner.
     pub(super) forward_until: Timestamp,
 }
@@ -38,6 +40,7 @@ impl Room {
             && edge.link.url() == assignment.relay_url
         {
             self.epoch = assignment.epoch;
+            self.prepared = None;
             // Its owner may not have known of it when it was asked.
             return edge.link.watch(&self.id, self.position());
         }
@@ -46,7 +49,8 @@ impl Room {
         let links = &self.shell.links;
         let link =
             links.watch(&self.shell, &owner, &assignment.relay_url, &self.id, self.position());
-        self.role = Role::Edge(EdgeRole { owner, link, forward_until: Timestamp::new(0) });
+        let lost = link.is_down();
+        self.role = Role::Edge(EdgeRole { owner, link, lost, forward_until: Timestamp::new(0) });
         // Other edges must not wait for updates that come no more.
         self.edges.clear();
     }
@@ -85,7 +89,10 @@ impl Room {
     pub(super) fn advance_edge(&mut self, now: Timestamp) {
         for ask in std::mem::take(&mut self.bids) {
             let Role::Edge(edge) = &self.role else { return };
-            if ask.is_relayed() && edge.forward_until <= now {
+            if ask.is_relayed() && self.prepared.is_some() {
+                // Its sender heard before us that we own the room.
+                self.bids.push_back(ask);
+            } else if ask.is_relayed() && edge.forward_until <= now {
                 // It was sent here as to the owner: one hop is enough.
                 ask.unavailable(&self.shell, &self.id, self.hub.view());
             } else {

@@ -74,6 +74,10 @@ impl Room {
         if owner == self.shell.id {
             return self.become_owner(next);
         }
+        if !self.owns() {
+            // Nobody watches a deputy, and control knows nothing of it.
+            return self.become_edge(owner, next);
+        }
         let (epoch, relay_url) = (next.epoch, next.relay_url.clone());
         let changed =
             ChangedOwner { room: self.id.clone(), epoch, owner: owner.clone(), relay_url };

@@ -6,6 +6,7 @@
 
 use super::{
     Ask, Assignment, Command, CommandDone,
+    edge::EdgeRole,
     task::{Role, Room},
 };
 use crate::store::{
@@ -33,6 +34,18 @@ const _: () = assert!(BATCH_MAX <= APPEND_EVENTS_MAX);
 
 /// What an owner holds.
 pub(super) struct Owner {
+    /// The owner that this node stands in for, see [`super::deputy`]; none for
+    /// the owner itself.
+    pub(super) stands_in_for: Option<EdgeRole>,
+    /// When to look for what others appended.
+    pub(super) look_at: Timestamp,
+    /// Until then an owner looks as well: an edge is out of its sight.
+    pub(super) watchful_until: Timestamp,
+    /// Bids that waited when the store was last asked.
+    pub(super) asked_for: usize,
+    /// Bids, the first of those that wait, that had come before the state in
+    /// memory was the stored one.
+    pub(super) fresh_for: usize,
     auction: Auction,
     epoch: Epoch,
     generation: Generation,
@@ -64,12 +77,62 @@ enum Phase {
 pub(super) enum Done {
     Claimed(Result<Claim, StoreError>),
     Loaded(Result<Loaded, StoreError>),
-    Appended { events: Vec<Event>, outcome: Result<Appended, StoreError>, sent_at: Timestamp },
+    /// Whether others appended.
+    Looked(Result<bool, StoreError>),
+    Appended {
+        events: Vec<Event>,
+        outcome: Result<Appended, StoreError>,
+        sent_at: Timestamp,
+    },
 }
 
 // === impl Owner ===
 
 impl Owner {
+    /// An owner that knows nothing of its room yet.
+    pub(super) fn new(epoch: Epoch, rules: Option<AuctionRules>) -> Self {
+        let at_once = Timestamp::new(0);
+        Self {
+            stands_in_for: None,
+            look_at: at_once,
+            watchful_until: at_once,
+            asked_for: 0,
+            fresh_for: 0,
+            auction: Auction::empty(),
+            epoch,
+            generation: Generation::default(),
+            rules,
+            phase: Phase::Claim(at_once),
+            backoff: Backoff::standard(),
+            batch: Vec::new(),
+            command: None,
+            wake_at: None,
+            leaving_to: None,
+        }
+    }
+
+    /// One that stands in for the owner that `edge` cannot reach; the epoch is
+    /// the one that the store holds.
+    pub(super) fn deputy(epoch: Epoch, edge: EdgeRole) -> Self {
+        let phase = Phase::Load(Timestamp::new(0));
+        Self { stands_in_for: Some(edge), phase, ..Self::new(epoch, None) }
+    }
+
+    /// The owner that this node stands in for, if it does.
+    pub(super) fn stands_in_for(&self) -> Option<&EdgeRole> {
+        self.stands_in_for.as_ref()
+    }
+
+    /// Goes on under the epoch that the store holds.
+    fn adopt(&mut self, epoch: Epoch) {
+        self.epoch = epoch;
+    }
+
+    /// The last event in memory.
+    pub(super) fn seq(&self) -> Seq {
+        self.auction.view().seq
+    }
+
     pub(super) fn epoch(&self) -> Epoch {
         self.epoch
     }
@@ -86,18 +149,7 @@ impl Room {
     pub(super) fn become_owner(&mut self, assignment: Assignment) {
         self.become_nobody();
         self.epoch = assignment.epoch;
-        self.role = Role::Owner(Box::new(Owner {
-            auction: Auction::empty(),
-            epoch: assignment.epoch,
-            generation: Generation::default(),
-            rules: assignment.rules,
-            phase: Phase::Claim(Timestamp::new(0)),
-            backoff: Backoff::standard(),
-            batch: Vec::new(),
-            command: None,
-            wake_at: None,
-            leaving_to: None,
-        }));
+        self.role = Role::Owner(Box::new(Owner::new(assignment.epoch, assignment.rules)));
     }
 
     /// Starts the next store call, if there is cause.
@@ -122,6 +174,7 @@ impl Room {
                 return None;
             }
             Phase::Load(_) => {
+                owner.asked_for = self.bids.len();
                 let (shell, id) = (Arc::clone(&self.shell), self.id.clone());
                 let load = async move { shell.store.load(&id).await };
                 self.work = Some(load.map(Done::Loaded).boxed());
@@ -129,11 +182,17 @@ impl Room {
             }
             Phase::Ready => {}
         }
+        if self.look_first(now) {
+            return None;
+        }
         self.decide(now);
         match &self.role {
             // More waits than one batch takes, and nothing of it needed the store.
             Role::Owner(_) if self.work.is_none() && !self.bids.is_empty() => Some(now),
-            Role::Owner(owner) if self.work.is_none() => owner.wake_at,
+            Role::Owner(owner) if self.work.is_none() => {
+                let due = owner.wake_at;
+                due.into_iter().chain(self.look(now)).min()
+            }
             Role::Owner(_) | Role::Edge(_) | Role::Resolving => None,
         }
     }
@@ -161,7 +220,8 @@ impl Room {
         asks: &mut HashMap<u64, Ask>,
         actions: &mut Vec<Action>,
     ) {
-        for token in 0..u64::try_from(BATCH_MAX).unwrap_or(u64::MAX) {
+        let most = self.take_decidable(now).min(BATCH_MAX);
+        for token in 0..u64::try_from(most).unwrap_or(u64::MAX) {
             let Some(mut ask) = self.bids.pop_front() else { break };
             self.trace(&mut ask);
             self.load.decides();

@@ -27,6 +27,8 @@ pub(crate) mod serve;
 const QUEUE_MAX: usize = 4096;
 /// Bids of this node that may be under way on one link.
 const PENDING_MAX: usize = 16_384;
+/// Streams that a bid may be lost with; then its bidder has to try again.
+const ATTEMPTS_MAX: u8 = 3;
 /// How long an answer may take.
 const ANSWER_WAIT: Duration = Duration::from_secs(2);
 
@@ -51,6 +53,8 @@ struct State {
     watched: HashMap<RoomId, Position>,
     pending: HashMap<u64, (RoomId, Ask)>,
     next_token: u64,
+    /// The last stream broke, or could not be opened.
+    down: bool,
     /// Bids that wait for the first stream.
     waiting: Vec<wire::PlaceBid>,
     /// The open stream, if there is one.
@@ -101,6 +105,11 @@ impl Link {
         &self.url
     }
 
+    /// Whether the owner is out of reach.
+    pub(crate) fn is_down(&self) -> bool {
+        self.state.lock().down
+    }
+
     /// Asks for what a room missed since `since`, and for updates.
     pub(crate) fn watch(&self, room: &RoomId, since: Position) {
         let mut state = self.state.lock();
@@ -141,18 +150,42 @@ impl Link {
         }
     }
 
-    /// Answers every bid whose answer can no longer come.
-    fn abandon(&self, shell: &Shell, overdue_only: bool) {
+    /// Notes that the stream is up or down, and tells the rooms that watch. Bids
+    /// whose answers can no longer come go back to their rooms, which decide
+    /// them in the owner's place or send them anew: by its id each is settled.
+    async fn turn(&self, shell: &Arc<Shell>, down: bool) {
+        let (rooms, asks) = {
+            let mut state = self.state.lock();
+            let changed = std::mem::replace(&mut state.down, down) != down;
+            let rooms: Vec<RoomId> =
+                if changed { state.watched.keys().cloned().collect() } else { Vec::new() };
+            let asks = if down { std::mem::take(&mut state.pending) } else { HashMap::new() };
+            (rooms, asks)
+        };
+        for room in rooms {
+            let relay_url = self.url.clone();
+            shell.rooms.deliver(&room, Input::Link { relay_url, down }).await;
+        }
+        for (_, (room, mut ask)) in asks {
+            ask.attempts += 1;
+            if ask.attempts < ATTEMPTS_MAX {
+                shell.rooms.deliver(&room, Input::Ask(ask)).await;
+            } else {
+                ask.unavailable(shell, &room, None);
+            }
+        }
+    }
+
+    /// Answers the bids that have waited for too long.
+    fn abandon_overdue(&self, shell: &Shell) {
         let now = shell.now();
         let wait = u64::try_from(ANSWER_WAIT.as_millis()).unwrap_or(u64::MAX);
         let lost: Vec<(RoomId, Ask)> = {
             let mut state = self.state.lock();
-            let lost: Vec<u64> = state
-                .pending
-                .iter()
-                .filter(|(_, (_, ask))| !overdue_only || now.since(ask.since).get() >= wait)
-                .map(|(token, _)| *token)
-                .collect();
+            let overdue = |ask: &Ask| now.since(ask.since).get() >= wait;
+            let pending = state.pending.iter();
+            let lost: Vec<u64> =
+                pending.filter(|(_, (_, ask))| overdue(ask)).map(|(token, _)| *token).collect();
             lost.iter().filter_map(|token| state.pending.remove(token)).collect()
         };
         for (room, ask) in lost {
@@ -189,20 +222,36 @@ fn watch(room: &RoomId, since: Position) -> Up {
     Up::Watch(wire::Watch { room_id: room.to_string(), generation, seq })
 }
 
+/// How a stream ended that did not break.
+enum Ended {
+    /// No room watches through it.
+    Idle,
+    /// The owner's node ended it.
+    ByOwner,
+    /// This node stops.
+    Stopped,
+}
+
 /// Keeps a link open for as long as a room watches through it.
 async fn run(shell: Arc<Shell>, link: Arc<Link>) {
     let mut backoff = Backoff::standard();
     loop {
         let span = tracing::info_span!("relay.attach", node.id = %link.owner);
-        if let Err(error) = attach(&shell, &link, &mut backoff).await {
-            span.in_scope(|| tracing::info!(%error, owner = %link.owner, "relay is down"));
-        }
+        let ended = attach(&shell, &link, &mut backoff).await;
         {
             let mut state = link.state.lock();
             state.stream = None;
             state.waiting.clear();
         }
-        link.abandon(&shell, false);
+        match ended {
+            Ok(Ended::Stopped) => return,
+            Ok(Ended::Idle) => {}
+            Ok(Ended::ByOwner) => link.turn(&shell, true).await,
+            Err(error) => {
+                span.in_scope(|| tracing::info!(%error, owner = %link.owner, "relay is down"));
+                link.turn(&shell, true).await;
+            }
+        }
         if shell.links.retire(&link) {
             return;
         }
@@ -214,13 +263,13 @@ async fn run(shell: Arc<Shell>, link: Arc<Link>) {
     }
 }
 
-/// Opens the stream, watches the rooms, and takes what comes until it breaks.
+/// Opens the stream, watches the rooms, and takes what comes until it ends.
 async fn attach(
     shell: &Arc<Shell>,
     link: &Arc<Link>,
     backoff: &mut Backoff,
-) -> Result<(), anyhow::Error> {
-    let mut client = RelayServiceClient::new(grpc::channel(&link.url)?);
+) -> Result<Ended, anyhow::Error> {
+    let mut client = RelayServiceClient::new(grpc::channel_to_peer(&link.url)?);
     let (sender, receiver) = mpsc::channel(QUEUE_MAX);
     let hello = Up::Hello(wire::Hello { node_id: shell.id.to_string() });
     sender.try_send(wire::AttachRequest { kind: Some(hello) })?;
@@ -237,21 +286,23 @@ async fn attach(
             state.send(Up::PlaceBid(bid));
         }
     }
+    link.turn(shell, false).await;
     backoff.reset();
     let mut tick = tokio::time::interval(ANSWER_WAIT / 4);
     loop {
         tokio::select! {
             message = stream.message() => match message? {
                 Some(message) => down::take(shell, link, message).await,
-                None => return Ok(()),
+                None => return Ok(Ended::ByOwner),
             },
             _ = tick.tick() => {
-                link.abandon(shell, true);
-                if link.state.lock().watched.is_empty() && link.state.lock().pending.is_empty() {
-                    return Ok(());
+                link.abandon_overdue(shell);
+                let state = link.state.lock();
+                if state.watched.is_empty() && state.pending.is_empty() {
+                    return Ok(Ended::Idle);
                 }
             }
-            () = shell.stop.cancelled() => return Ok(()),
+            () = shell.stop.cancelled() => return Ok(Ended::Stopped),
         }
     }
 }

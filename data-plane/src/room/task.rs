@@ -132,7 +132,9 @@ impl Room {
                 self.on_update(epoch, view, &traceparents);
             }
             Input::NotOwner => self.on_not_owner(),
+            Input::Link { relay_url, down } => self.on_link(&relay_url, down),
             Input::Attach { edge, since } => self.attach(edge, since),
+            Input::EdgeLost(stream) => self.on_edge_lost(stream),
             Input::Detach(stream) => self.edges.retain(|edge| edge.stream != stream),
             Input::Command(command, done) => self.commands.push_back((command, done)),
             Input::SettingsChanged => {
@@ -146,6 +148,7 @@ impl Room {
         let now = self.shell.now();
         self.seat_waiting(now);
         self.load.seats(self.hub.len());
+        self.stand_in();
         let by_role = match self.role {
             Role::Resolving => self.advance_resolving(now),
             Role::Owner(_) => self.advance_owner(now),
@@ -213,7 +216,10 @@ impl Room {
         }
         let mine = assignment.owner.as_ref() == Some(&self.shell.id);
         match (&mut self.role, &assignment.owner) {
-            (Role::Owner(owner), _) if mine && owner.epoch() == assignment.epoch => {}
+            (Role::Owner(owner), _) if Self::is_no_news(owner, &assignment) => {}
+            (Role::Owner(owner), _)
+                if mine && owner.epoch() == assignment.epoch && owner.stands_in_for().is_none() => {
+            }
             // Its owner is known, but not yet where to find it.
             (_, Some(_)) if !mine && assignment.relay_url.is_empty() => {}
             (Role::Owner(owner), Some(_)) => owner.leave_to(assignment),
@@ -228,9 +234,7 @@ impl Room {
         self.abandon_batch();
         self.work = None;
         self.prepared = None;
-        if let Role::Edge(edge) = &self.role {
-            edge.unwatch(&self.id);
-        }
+        self.unwatch();
         self.shell.rooms.disown(&self.id);
         self.role = Role::Resolving;
     }
@@ -257,13 +261,14 @@ impl Room {
 
     /// Takes an edge in and brings it up to date.
     pub(super) fn attach(&mut self, edge: Edge, since: Position) {
-        if let (Role::Owner(owner), Some(view)) = (&self.role, self.hub.view()) {
+        let owns = self.owns();
+        if let (Role::Owner(owner), Some(view), true) = (&self.role, self.hub.view(), owns) {
             let now = Position { generation: self.hub.generation(), seq: view.seq };
             for message in self.missed(owner.epoch(), view, since, now) {
                 // An edge that cannot keep up comes back when it sees the gap.
                 drop(edge.sender.try_send(message));
             }
-        } else if matches!(self.role, Role::Edge(_)) && self.prepared.is_none() {
+        } else if !(owns || matches!(self.role, Role::Resolving) || self.prepared.is_some()) {
             let room_id = self.id.to_string();
             let kind = wire::attach_response::Kind::NotOwner(wire::NotOwner { room_id });
             drop(edge.sender.try_send(wire::AttachResponse { kind: Some(kind) }));
@@ -325,9 +330,8 @@ impl Room {
 
     /// Whether nobody needs the room on this node, and has not for a while.
     fn is_over(&mut self) -> bool {
-        let needed = matches!(self.role, Role::Owner(_))
-            || self.hub.len() > 0
-            || !(self.joins.is_empty() && self.bids.is_empty() && self.edges.is_empty());
+        let needed =
+            self.owns() || self.hub.len() > 0 || self.has_waiting() || !self.edges.is_empty();
         let now = self.shell.now();
         if needed {
             self.idle_since = None;
@@ -337,10 +341,30 @@ impl Room {
         since.saturating_add(IDLE_LINGER) <= now
     }
 
-    fn end(self) {
-        if let Role::Edge(edge) = &self.role {
-            edge.unwatch(&self.id);
+    /// Whether the room is this node's, and not only decided here for a while.
+    pub(super) fn owns(&self) -> bool {
+        matches!(&self.role, Role::Owner(owner) if owner.stands_in_for().is_none())
+    }
+
+    /// Whether a bid or a socket waits.
+    pub(super) fn has_waiting(&self) -> bool {
+        !(self.joins.is_empty() && self.bids.is_empty())
+    }
+
+    fn unwatch(&self) {
+        match &self.role {
+            Role::Edge(edge) => edge.unwatch(&self.id),
+            Role::Owner(owner) => {
+                if let Some(edge) = owner.stands_in_for() {
+                    edge.unwatch(&self.id);
+                }
+            }
+            Role::Resolving => {}
         }
+    }
+
+    fn end(self) {
+        self.unwatch();
         self.shell.rooms.seated(self.hub.len(), 0);
         self.shell.rooms.disown(&self.id);
         self.shell.control.forget(&self.id);

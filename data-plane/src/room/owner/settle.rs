@@ -10,6 +10,7 @@ impl Room {
             Done::Claimed(Ok(Claim::Fenced { epoch, .. })) => self.fenced(epoch),
             Done::Loaded(Ok(loaded)) => self.on_loaded(loaded),
             Done::Claimed(Err(error)) | Done::Loaded(Err(error)) => self.on_trouble(&error),
+            Done::Looked(found) => self.on_looked(found),
             Done::Appended { events, outcome, sent_at } => {
                 self.on_appended(events, outcome, sent_at);
             }
@@ -31,9 +32,17 @@ impl Room {
             }
             Ok(Appended::Fenced { epoch, .. }) => {
                 self.shell.metrics.fenced();
-                self.fenced(epoch);
+                if owner.stands_in_for().is_some() {
+                    // The room has another owner: under its epoch we stand in on.
+                    self.reload(Timestamp::new(0));
+                } else {
+                    self.fenced(epoch);
+                }
             }
-            Ok(Appended::Conflict { .. }) => self.reload(Timestamp::new(0)),
+            Ok(Appended::Conflict { .. }) => {
+                owner.watch_out(self.shell.now());
+                self.reload(Timestamp::new(0));
+            }
             // The store's clock decides: with it, the same bids are decided anew.
             Ok(Appended::TooEarly { now } | Appended::TooLate { now }) => {
                 self.shell.clock.observe(now, sent_at);
@@ -109,7 +118,10 @@ impl Room {
 
     fn on_loaded(&mut self, loaded: Loaded) {
         let Role::Owner(owner) = &mut self.role else { return };
-        if loaded.epoch != owner.epoch {
+        if owner.stands_in_for().is_some() {
+            owner.adopt(loaded.epoch);
+            self.epoch = self.epoch.max(loaded.epoch);
+        } else if loaded.epoch != owner.epoch {
             return self.fenced(loaded.epoch);
         }
         self.shell.clock.observe(loaded.now, loaded.now);
@@ -117,7 +129,10 @@ impl Room {
         owner.auction = loaded.auction;
         owner.generation = loaded.generation;
         owner.phase = Phase::Ready;
-        self.shell.rooms.own(&self.id, owner.epoch, &self.load);
+        owner.fresh_for = owner.asked_for;
+        if owner.stands_in_for().is_none() {
+            self.shell.rooms.own(&self.id, owner.epoch, &self.load);
+        }
         if owner.auction.rules().is_some() {
             let (view, generation) = (owner.auction.view(), owner.generation);
             self.load.stands(&view, owner.auction.rules());
@@ -148,7 +163,7 @@ impl Room {
 
     /// The store gave no answer, or could not: nothing in memory is trusted
     /// until it has been read again.
-    fn on_trouble(&mut self, error: &StoreError) {
+    pub(in super::super) fn on_trouble(&mut self, error: &StoreError) {
         self.shell.metrics.store_error(error);
         let Role::Owner(owner) = &mut self.role else { return };
         tracing::warn!(room.id = %self.id, %error, "the store cannot be used; bids are refused");
@@ -164,7 +179,7 @@ impl Room {
         self.abandon_batch();
     }
 
-    fn reload(&mut self, at: Timestamp) {
+    pub(in super::super) fn reload(&mut self, at: Timestamp) {
         if let Role::Owner(owner) = &mut self.role {
             owner.phase = Phase::Load(at);
         }

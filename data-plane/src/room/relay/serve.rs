@@ -73,7 +73,7 @@ impl Attached {
             }
         }
         for room in &self.watched {
-            self.shell.rooms.deliver(room, Input::Detach(self.edge.stream)).await;
+            self.shell.rooms.deliver(room, Input::EdgeLost(self.edge.stream)).await;
         }
     }
 

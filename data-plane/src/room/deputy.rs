@@ -1,0 +1,151 @@
+//! The degraded path: an edge that cannot reach the owner decides by itself.
+//!
+//! It reads the room from the store and appends under the epoch that it finds
+//! there, by the owner's rules and the owner's code. Two that decide at the
+//! same time cannot both append one seq: whoever comes second is told of the
+//! conflict, reads the room again and decides its bids anew, each found by its
+//! id if it is stored already. Nothing here needs the control plane. When it
+//! names an owner that can be reached, the room goes there with the bids that
+//! wait.
+//!
+//! ```text
+//! Edge --link is down--> Deputy --link is back, or another owner--> Edge
+//!                        reads what others append while it has nothing to do
+//! ```
+
+use super::{
+    Assignment,
+    owner::{Done, Owner},
+    task::{Role, Room},
+};
+use crate::store::StoreError;
+use futures::FutureExt as _;
+use gavel_rules::time::{Millis, Timestamp};
+use std::sync::Arc;
+
+/// How often a deputy looks for what others appended.
+const DEPUTY_LOOKS: Millis = Millis::new(200);
+/// How often an owner does that has lost an edge: it may have a deputy there.
+const OWNER_LOOKS: Millis = Millis::new(1_000);
+/// For how long it does.
+const WATCHFUL: Millis = Millis::new(30_000);
+
+// === impl Room ===
+
+impl Room {
+    /// The stream to the owner's relay broke, cannot be opened, or is back.
+    pub(super) fn on_link(&mut self, relay_url: &str, down: bool) {
+        match &mut self.role {
+            Role::Edge(edge) if edge.link.url() == relay_url => edge.lost = down,
+            Role::Owner(owner) if !down => {
+                let edge = owner.stands_in_for().filter(|edge| edge.link.url() == relay_url);
+                let Some(edge) = edge else { return };
+                let (lost, relay_url) = (edge.owner.clone(), edge.link.url().to_owned());
+                let (epoch, rules) = (owner.epoch(), None);
+                owner.leave_to(Assignment { epoch, owner: Some(lost), relay_url, rules });
+            }
+            Role::Edge(_) | Role::Owner(_) | Role::Resolving => {}
+        }
+    }
+
+    /// An edge's stream broke. The edge may be alive and decide by itself.
+    pub(super) fn on_edge_lost(&mut self, stream: u64) {
+        let before = self.edges.len();
+        self.edges.retain(|edge| edge.stream != stream);
+        let now = self.shell.now();
+        if let Role::Owner(owner) = &mut self.role
+            && self.edges.len() < before
+        {
+            owner.watch_out(now);
+        }
+    }
+
+    /// Takes the owner's part if it is out of reach and somebody here needs it.
+    pub(super) fn stand_in(&mut self) {
+        let lost = matches!(&self.role, Role::Edge(edge) if edge.lost);
+        let needed = self.hub.len() > 0 || self.has_waiting();
+        if !lost || !needed || self.prepared.is_some() {
+            return;
+        }
+        let Role::Edge(edge) = std::mem::replace(&mut self.role, Role::Resolving) else { return };
+        tracing::info!(room.id = %self.id, owner = %edge.owner, "its owner is out of reach: deciding here");
+        self.shell.metrics.stood_in();
+        self.role = Role::Owner(Box::new(Owner::deputy(self.epoch, edge)));
+    }
+
+    /// Whether an assignment names the owner that this node stands in for: that
+    /// it owns the room is known, and does not make it answer.
+    pub(super) fn is_no_news(owner: &Owner, assignment: &Assignment) -> bool {
+        owner.stands_in_for().is_some_and(|edge| {
+            assignment.owner.as_ref() == Some(&edge.owner)
+                && assignment.relay_url == edge.link.url()
+                && assignment.epoch <= owner.epoch()
+        })
+    }
+
+    /// Looks for what others appended, if others may and it is time to.
+    pub(super) fn look(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let Role::Owner(owner) = &mut self.role else { return None };
+        if !owner.is_contested(now) {
+            return None;
+        }
+        if owner.look_at > now {
+            return Some(owner.look_at);
+        }
+        self.start_look(now);
+        None
+    }
+
+    /// Looks before bids are decided where others may have appended: a refusal
+    /// must not come from what was true before its bid came. True if bids have
+    /// to wait for it.
+    pub(super) fn look_first(&mut self, now: Timestamp) -> bool {
+        let Role::Owner(owner) = &self.role else { return false };
+        let stale = owner.is_contested(now) && owner.fresh_for == 0 && !self.bids.is_empty();
+        if stale {
+            self.start_look(now);
+        }
+        stale
+    }
+
+    /// How many of the waiting bids may be decided on the state in memory.
+    pub(super) fn take_decidable(&mut self, now: Timestamp) -> usize {
+        let Role::Owner(owner) = &mut self.role else { return 0 };
+        let fresh_for = std::mem::take(&mut owner.fresh_for);
+        if owner.is_contested(now) { fresh_for } else { usize::MAX }
+    }
+
+    fn start_look(&mut self, now: Timestamp) {
+        let Role::Owner(owner) = &mut self.role else { return };
+        let interval = if owner.stands_in_for().is_some() { DEPUTY_LOOKS } else { OWNER_LOOKS };
+        owner.look_at = now.saturating_add(interval);
+        owner.asked_for = self.bids.len();
+        let (shell, id, after) = (Arc::clone(&self.shell), self.id.clone(), owner.seq());
+        let look = async move { shell.store.range(&id, after, 1).await };
+        self.work = Some(look.map(|found| Done::Looked(found.map(|new| !new.is_empty()))).boxed());
+    }
+
+    /// What a look found.
+    pub(super) fn on_looked(&mut self, found: Result<bool, StoreError>) {
+        let Role::Owner(owner) = &mut self.role else { return };
+        match found {
+            Ok(false) => owner.fresh_for = owner.asked_for,
+            Ok(true) => self.reload(Timestamp::new(0)),
+            Err(error) => self.on_trouble(&error),
+        }
+    }
+}
+
+// === impl Owner ===
+
+impl Owner {
+    /// Whether others may append as well.
+    fn is_contested(&self, now: Timestamp) -> bool {
+        self.stands_in_for().is_some() || self.watchful_until > now
+    }
+
+    /// Others appended, or may do so: looks for that for a while.
+    pub(super) fn watch_out(&mut self, now: Timestamp) {
+        self.watchful_until = now.saturating_add(WATCHFUL);
+    }
+}

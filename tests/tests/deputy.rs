@@ -1,0 +1,88 @@
+//! A node that cannot reach the owner of a room decides by itself, and there is
+//! one order of bids all the same.
+
+use gavel_tests::{Client, Options, Protocol, RedisServer, World, token, until, world::rules};
+use serde_json::Value;
+
+const ROOM: &str = "vase";
+
+fn seq_of(message: &Value) -> u64 {
+    message.get("seq").and_then(Value::as_u64).unwrap_or_default()
+}
+
+fn price_of(message: &Value) -> u64 {
+    message.get("currentBid").and_then(Value::as_u64).unwrap_or_default()
+}
+
+/// The price once a viewer knows this seq, be it by an update or the whole state.
+async fn price_at(viewer: &mut Client, seq: u64) -> u64 {
+    price_of(&viewer.expect("the state", |m| price_of(m) > 0 && seq_of(m) >= seq).await)
+}
+
+/// Cuts the edge off from the owner, has both decide in turns, and mends it.
+async fn decides_apart(world: World) {
+    let room = world.room(ROOM, rules()).await;
+    let mut ada = Client::with_token(room.owner, Protocol::V1, &token::bidder("ada")).await;
+    let mut bob = Client::with_token(room.edge, Protocol::V1, &token::bidder("bob")).await;
+    for client in [&mut ada, &mut bob] {
+        client.join(ROOM).await;
+    }
+    ada.accepted(ROOM, 100, "a-0").await;
+    world.cable(room.owner).cut();
+    for n in 1..=20_u64 {
+        let at_edge = bob.accepted(ROOM, n * 1_000, &format!("b-{n}")).await;
+        let at_owner = ada.accepted(ROOM, n * 1_000 + 500, &format!("a-{n}")).await;
+        assert_eq!(seq_of(&at_owner), seq_of(&at_edge) + 1, "one order");
+    }
+    // A retry finds its answer wherever it is asked.
+    let again = bob.accepted(ROOM, 20_000, "b-20").await;
+    let low = ada.rejected(ROOM, 20_000, "a-low").await;
+    assert_eq!(low, "own_bid");
+    let last = price_at(&mut bob, seq_of(&again) + 1).await;
+    assert_eq!(last, 20_500, "what the owner decided is seen at the edge");
+    let alone = bob.accepted(ROOM, 30_000, "b-alone").await;
+    let seen = price_at(&mut ada, seq_of(&alone)).await;
+    assert_eq!(seen, 30_000, "an owner looks for what its deputy decided");
+
+    world.cable(room.owner).mend();
+    let before = ada.accepted(ROOM, 40_000, "a-after").await;
+    assert_eq!(price_at(&mut bob, seq_of(&before)).await, 40_000);
+    bob.accepted(ROOM, 50_000, "b-after").await;
+    world.audited(room.owner, ROOM).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_edge_decides_while_its_owner_is_out_of_reach() {
+    decides_apart(World::with(Options { cables: true, ..Options::default() }).await).await;
+}
+
+#[tokio::test]
+async fn an_edge_decides_while_its_owner_is_out_of_reach_on_redis() {
+    let redis = RedisServer::start().await;
+    let options = Options { cables: true, redis_url: Some(redis.url()), ..Options::default() };
+    decides_apart(World::with(options).await).await;
+}
+
+#[tokio::test]
+async fn a_bid_that_is_under_way_when_the_line_falls_silent_is_settled() {
+    let world = World::with(Options { cables: true, ..Options::default() }).await;
+    let room = world.room(ROOM, rules()).await;
+    let mut bob = Client::with_token(room.edge, Protocol::V1, &token::bidder("bob")).await;
+    bob.join(ROOM).await;
+    bob.accepted(ROOM, 100, "b-0").await;
+    world.cable(room.owner).silence();
+    let mut ada = Client::with_token(room.edge, Protocol::V1, &token::bidder("ada")).await;
+    // Until the silence is noticed a bid may be told that nothing is known; its
+    // retry settles it.
+    let answer = until("an answer", async || {
+        let answer = ada.bid(ROOM, 1_000, "a-1").await;
+        (answer["type"] == "bidAccepted").then_some(answer)
+    })
+    .await;
+    assert_eq!(ada.accepted(ROOM, 1_000, "a-1").await["seq"], answer["seq"]);
+    world.cable(room.owner).mend();
+    bob.accepted(ROOM, 2_000, "b-1").await;
+    world.audited(room.owner, ROOM).await;
+    world.stop().await;
+}
