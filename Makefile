@@ -16,7 +16,7 @@ help:
 	@echo 'make test    install what the tests need, then check and test everything'
 	@echo 'make docs    write anew what docs/ and helm/README.md take from the code'
 	@echo 'make lint    only the checks that run nothing: fmt clippy proto'
-	@echo 'make bench   measure what docs/performance.md holds; FIGURES="memory fanout ack" chooses'
+	@echo 'make bench   measure what docs/performance.md holds; FIGURES="memory fanout ack moves" chooses'
 	@echo 'make deny    what came in as dependencies: bans, licences, sources; needs cargo-deny'
 	@echo 'Steps of make test, each by itself: $(STEPS)'
 

@@ -102,6 +102,8 @@ pub(crate) enum Input {
         /// The state.
         view: View,
     },
+    /// The owner's node has told what was missed, and goes on.
+    Current,
     /// The owner's node tells one event's effect.
     Update {
         /// The owner's epoch.
@@ -244,13 +246,12 @@ impl Member {
 impl Ask {
     /// Answers the bid; every way to an answer ends here.
     pub(crate) fn answer(self, shell: &Shell, room: &RoomId, verdict: Verdict, durability: &str) {
-        if !matches!(self.reply, Reply::Task(_)) {
-            shell.metrics.bid_answered(&verdict, shell.now().since(self.since));
-        }
         match self.reply {
             // Whoever asked may have gone.
             Reply::Task(asker) => drop(asker.send((verdict, durability.to_owned()))),
             Reply::Socket(member) => {
+                // Each bid counts once: where its socket is.
+                shell.metrics.bid_answered(&verdict, shell.now().since(self.since));
                 member.socket.send_text(&answer_text(&member, room, &verdict, durability));
             }
             Reply::Relay { edge, token } => {

@@ -11,12 +11,13 @@ mod figures {
     pub(crate) mod fanout;
     pub(crate) mod gavel;
     pub(crate) mod memory;
+    pub(crate) mod moves;
     pub(crate) mod process;
     pub(crate) mod report;
     pub(crate) mod viewers;
 }
 
-use figures::{ack, baseline, fanout, memory, report::Report};
+use figures::{ack, baseline, fanout, memory, moves, report::Report};
 use std::{io::Write as _, process::ExitCode};
 use tokio::runtime::Runtime;
 
@@ -55,6 +56,9 @@ fn run() -> Outcome<bool> {
     }
     if wanted("ack") {
         ack::measure(&mut report)?;
+    }
+    if wanted("moves") {
+        moves::measure(&mut report, &runtime)?;
     }
     write!(std::io::stdout(), "{report}")?;
     Ok(report.is_within_bars())

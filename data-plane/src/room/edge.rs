@@ -59,7 +59,6 @@ impl Room {
         if matches!(self.role, Role::Edge(_)) && epoch >= self.epoch {
             self.epoch = epoch;
             self.reset(view, generation);
-            self.tell_prepared();
         }
     }
 

@@ -26,6 +26,17 @@ use gavel_rules::{
 /// For so long the old owner passes on bids of those who did not hear yet.
 const FORWARD: Millis = Millis::new(5_000);
 
+/// For so long the new owner waits for the old one's last word after control
+/// has named it.
+const LAST_WORD: Millis = Millis::new(500);
+
+/// What a node is about to own.
+pub(super) struct Prepared {
+    next: Assignment,
+    /// Control has named the node: from then on it does not wait any more.
+    take_at: Option<Timestamp>,
+}
+
 // === impl Room ===
 
 impl Room {
@@ -40,15 +51,37 @@ impl Room {
         let edges = std::mem::take(&mut self.edges);
         self.become_edge(from, now);
         self.edges = edges;
-        self.prepared = Some(next);
-        self.tell_prepared();
+        self.prepared = Some(Prepared { next, take_at: None });
     }
 
-    /// Tells control once the room's state is known here.
-    pub(super) fn tell_prepared(&self) {
-        if let Some(next) = self.prepared.as_ref().filter(|_| self.hub.view().is_some()) {
-            self.shell.control.moved(&self.id, next.epoch, Step::Prepared);
+    /// The owner has told what was missed: from here on nothing will be.
+    pub(super) fn on_current(&self) {
+        if let Some(prepared) = &self.prepared {
+            self.shell.control.moved(&self.id, prepared.next.epoch, Step::Prepared);
         }
+    }
+
+    /// Control names this node before the old owner's last word has come: that
+    /// is waited for, or this node's sockets would miss its last updates.
+    pub(super) fn is_promised(&mut self, epoch: Epoch) -> bool {
+        let at = self.shell.now().saturating_add(LAST_WORD);
+        let Some(prepared) = self.prepared.as_mut().filter(|it| it.next.epoch == epoch) else {
+            return false;
+        };
+        prepared.take_at.get_or_insert(at);
+        true
+    }
+
+    /// Takes the room without the old owner's last word, if it does not come.
+    pub(super) fn take_promised(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let at = self.prepared.as_ref()?.take_at?;
+        let lost = matches!(&self.role, Role::Edge(edge) if edge.lost);
+        if at > now && !lost {
+            return Some(at);
+        }
+        let prepared = self.prepared.take()?;
+        self.become_owner(prepared.next);
+        Some(now)
     }
 
     /// The owner has decided its last bid.
@@ -56,7 +89,7 @@ impl Room {
         if epoch <= self.epoch || !matches!(self.role, Role::Edge(_)) {
             return;
         }
-        let prepared = self.prepared.take();
+        let prepared = self.prepared.take().map(|prepared| prepared.next);
         if owner != self.shell.id {
             let next = Assignment { epoch, owner: None, relay_url, rules: None };
             self.become_edge(owner, next);

@@ -176,6 +176,17 @@ impl Link {
         }
     }
 
+    /// Gives up what waits for answers, since this node stops. Who relayed a bid
+    /// sees its stream end, and has it decided elsewhere.
+    fn drop_pending(&self, shell: &Shell) {
+        let pending = std::mem::take(&mut self.state.lock().pending);
+        for (room, ask) in pending.into_values() {
+            if !ask.is_relayed() {
+                ask.unavailable(shell, &room, None);
+            }
+        }
+    }
+
     /// Answers the bids that have waited for too long.
     fn abandon_overdue(&self, shell: &Shell) {
         let now = shell.now();
@@ -244,7 +255,7 @@ async fn run(shell: Arc<Shell>, link: Arc<Link>) {
             state.waiting.clear();
         }
         match ended {
-            Ok(Ended::Stopped) => return,
+            Ok(Ended::Stopped) => return link.drop_pending(&shell),
             Ok(Ended::Idle) => {}
             Ok(Ended::ByOwner) => link.turn(&shell, true).await,
             Err(error) => {

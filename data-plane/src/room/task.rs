@@ -3,6 +3,7 @@
 use super::{
     Ask, Assignment, Command, CommandDone, Edge, Input, Member, Position, RoomLoad,
     edge::EdgeRole,
+    handoff::Prepared,
     hub::Hub,
     owner::{Done, Owner},
     recent::{self, Recent},
@@ -47,7 +48,7 @@ pub(super) struct Room {
     pub(super) commands: VecDeque<(Command, oneshot::Sender<CommandDone>)>,
     pub(super) work: Option<BoxFuture<'static, Done>>,
     /// What this node will own once the owner hands over.
-    pub(super) prepared: Option<Assignment>,
+    pub(super) prepared: Option<Prepared>,
     /// What whoever missed little needs.
     pub(super) recent: Recent,
     joins: VecDeque<(Arc<Member>, Identity, Timestamp)>,
@@ -132,6 +133,7 @@ impl Room {
                 self.on_update(epoch, view, &traceparents);
             }
             Input::NotOwner => self.on_not_owner(),
+            Input::Current => self.on_current(),
             Input::Link { relay_url, down } => self.on_link(&relay_url, down),
             Input::Attach { edge, since } => self.attach(edge, since),
             Input::EdgeLost(stream) => self.on_edge_lost(stream),
@@ -154,7 +156,7 @@ impl Room {
             Role::Owner(_) => self.advance_owner(now),
             Role::Edge(_) => {
                 self.advance_edge(now);
-                None
+                self.take_promised(now)
             }
         };
         let by_batches = self.hub.flush_due(now);
@@ -215,6 +217,9 @@ impl Room {
             return;
         }
         let mine = assignment.owner.as_ref() == Some(&self.shell.id);
+        if mine && matches!(self.role, Role::Edge(_)) && self.is_promised(assignment.epoch) {
+            return;
+        }
         match (&mut self.role, &assignment.owner) {
             (Role::Owner(owner), _) if Self::is_no_news(owner, &assignment) => {}
             (Role::Owner(owner), _)
@@ -264,7 +269,11 @@ impl Room {
         let owns = self.owns();
         if let (Role::Owner(owner), Some(view), true) = (&self.role, self.hub.view(), owns) {
             let now = Position { generation: self.hub.generation(), seq: view.seq };
-            for message in self.missed(owner.epoch(), view, since, now) {
+            let current = wire::Current { room_id: self.id.to_string() };
+            let current = wire::attach_response::Kind::Current(current);
+            let current = wire::AttachResponse { kind: Some(current) };
+            for message in self.missed(owner.epoch(), view, since, now).into_iter().chain([current])
+            {
                 // An edge that cannot keep up comes back when it sees the gap.
                 drop(edge.sender.try_send(message));
             }

@@ -18,10 +18,21 @@ const BIDS_PER_SECOND: u32 = 1_000;
 /// How often to look whether Redis is there, and how many times.
 const POLL: (Duration, u32) = (Duration::from_millis(20), 500);
 
+/// Limits that are in no measurement's way.
+pub(crate) const LIMITS: &str =
+    "sockets_per_ip_max=0 bids_per_user_max=0 messages_per_session_rate=0";
+
+/// How long answers took, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Acks {
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+}
+
 /// A Redis that ends with this value.
-struct Redis {
+pub(crate) struct Redis {
     child: Child,
-    url: String,
+    pub(crate) url: String,
     _folder: tempfile::TempDir,
 }
 
@@ -42,30 +53,50 @@ pub(crate) fn measure(report: &mut Report) -> Outcome<()> {
 }
 
 fn load(section: &mut Section, store: &str, options: &[&str], p99_max: Option<f64>) -> Outcome<()> {
-    let limits = "sockets_per_ip_max=0 bids_per_user_max=0 messages_per_session_rate=0";
-    let gavel = Gavel::start(2, options, limits)?;
-    let bids = BIDS_PER_SECOND.to_string();
-    let output = binary()
-        .args(["load", "--json", "--sockets", "200", "--rooms", "10", "--duration", "10s"])
-        .args(["--bids-per-second", &bids, "--url", &gavel.urls().join(",")])
-        .output()?;
-    if !output.status.success() {
-        return Err(format!("{store}: {}", String::from_utf8_lossy(&output.stderr)).into());
-    }
-    let found: Value = serde_json::from_slice(&output.stdout)?;
-    let ack = |quantile: &str| {
-        let pointer = format!("/latency/ack/{quantile}Ms");
-        found.pointer(&pointer).and_then(Value::as_f64).ok_or(pointer)
-    };
-    section.row(&format!("{store}: p50"), ack("p50")?, None);
-    section.row(&format!("{store}: p99"), ack("p99")?, p99_max);
+    let gavel = Gavel::start(2, options, LIMITS)?;
+    let acks = Acks::under_load(&gavel, BIDS_PER_SECOND, || Ok(()))?;
+    section.row(&format!("{store}: p50"), acks.p50, None);
+    section.row(&format!("{store}: p99"), acks.p99, p99_max);
     Ok(())
+}
+
+// === impl Acks ===
+
+impl Acks {
+    /// Puts load on every node and does something over and over meanwhile. A
+    /// fault that the load finds ends the run.
+    pub(crate) fn under_load(
+        gavel: &Gavel,
+        bids_per_second: u32,
+        mut meanwhile: impl FnMut() -> Outcome<()>,
+    ) -> Outcome<Self> {
+        let mut load = binary()
+            .args(["load", "--json", "--sockets", "200", "--rooms", "10", "--duration", "10s"])
+            .args(["--bids-per-second", &bids_per_second.to_string()])
+            .args(["--url", &gavel.urls().join(",")])
+            .stdout(Stdio::piped())
+            .spawn()?;
+        while load.try_wait()?.is_none() {
+            meanwhile()?;
+            thread::sleep(POLL.0);
+        }
+        let output = load.wait_with_output()?;
+        let found: Value = serde_json::from_slice(&output.stdout)?;
+        if !output.status.success() {
+            return Err(format!("the load found faults: {found}").into());
+        }
+        let ack = |quantile: &str| {
+            let pointer = format!("/latency/ack/{quantile}Ms");
+            found.pointer(&pointer).and_then(Value::as_f64).ok_or(pointer)
+        };
+        Ok(Self { p50: ack("p50")?, p99: ack("p99")? })
+    }
 }
 
 // === impl Redis ===
 
 impl Redis {
-    fn start(fsync: &str) -> Outcome<Self> {
+    pub(crate) fn start(fsync: &str) -> Outcome<Self> {
         let (folder, port) = (tempfile::tempdir()?, free_port()?);
         let child = Command::new("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])

@@ -33,14 +33,19 @@ impl Gavel {
 
     /// What an operator's verb prints; one that fails ends the run.
     pub(crate) fn ask(&self, line: &str) -> Outcome<Value> {
-        let grpc = self.addresses.pointer("/control/grpc").and_then(Value::as_str);
         let mut command = binary();
-        command.env("GAVEL_ENDPOINT", grpc.ok_or("no gRPC address")?);
+        command.env("GAVEL_ENDPOINT", self.control()?);
         let output = command.args(line.split_whitespace()).output()?;
         if !output.status.success() {
             return Err(format!("{line}: {}", String::from_utf8_lossy(&output.stderr)).into());
         }
         Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
+    /// The URL of the control plane's gRPC.
+    pub(crate) fn control(&self) -> Outcome<String> {
+        let grpc = self.addresses.pointer("/control/grpc").and_then(Value::as_str);
+        Ok(grpc.ok_or("no gRPC address")?.to_owned())
     }
 
     /// The WebSocket URLs of the nodes.

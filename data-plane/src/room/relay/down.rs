@@ -13,6 +13,7 @@ pub(super) async fn take(shell: &Arc<Shell>, link: &Link, message: wire::AttachR
         Some(Down::Update(update)) => on_update(shell, update).await,
         Some(Down::BidAnswer(answer)) => on_answer(shell, link, answer),
         Some(Down::NotOwner(not_owner)) => on_not_owner(shell, &not_owner.room_id).await,
+        Some(Down::Current(current)) => on_current(shell, &current.room_id).await,
         Some(Down::OwnerChanged(changed)) => on_owner_changed(shell, changed).await,
         None => Some(()),
     };
@@ -45,6 +46,11 @@ fn on_answer(shell: &Arc<Shell>, link: &Link, answer: wire::BidAnswer) -> Option
 
 async fn on_not_owner(shell: &Arc<Shell>, room: &str) -> Option<()> {
     shell.rooms.deliver(&room.parse().ok()?, Input::NotOwner).await;
+    Some(())
+}
+
+async fn on_current(shell: &Arc<Shell>, room: &str) -> Option<()> {
+    shell.rooms.deliver(&room.parse().ok()?, Input::Current).await;
     Some(())
 }
 
