@@ -1,6 +1,7 @@
 //! Where browsers come in.
 
 use crate::{close::CloseCode, node::Shell};
+use gavel_rules::time::Millis;
 use gavel_runtime::http;
 use std::{
     sync::{Arc, Weak},
@@ -18,6 +19,9 @@ pub(crate) use upgrade::Sockets;
 /// Between two slices of sockets that are sent away.
 const SLICE: Duration = Duration::from_millis(50);
 
+/// A slice comes back spread over this time.
+const RETURN_WITHIN_MS: u64 = 1_000;
+
 /// Answers requests and upgrades until the node stops.
 pub(crate) async fn serve(shell: Arc<Shell>, listener: TcpListener) {
     let header_timeout = Duration::from_millis(shell.config.http.header_timeout_ms);
@@ -34,8 +38,8 @@ pub(crate) async fn send_away(shell: &Arc<Shell>, spread: Duration) {
     let mut tick = tokio::time::interval(SLICE);
     for sockets in sockets.chunks(slice) {
         tick.tick().await;
-        for socket in sockets.iter().filter_map(Weak::upgrade) {
-            socket.close(CloseCode::Restart);
+        for member in sockets.iter().filter_map(Weak::upgrade) {
+            member.send_away(Millis::new(rand::random_range(0..RETURN_WITHIN_MS)));
         }
     }
 }

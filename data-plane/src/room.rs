@@ -8,6 +8,7 @@
 
 use crate::{
     auth::Identity,
+    close::CloseCode,
     codec::json::{self, ClientError, Dialect, ErrorCode},
     node::Shell,
     socket::Socket,
@@ -16,7 +17,7 @@ use gavel_proto::relay::v1 as wire;
 use gavel_rules::{
     auction::{AuctionRules, Bid, RejectReason, Rejected, Verdict, View},
     id::{NodeId, RoomId, SessionId},
-    order::{Epoch, Generation, Seq},
+    order::{Epoch, Generation, Position},
     time::{Millis, Timestamp},
 };
 use parking_lot::Mutex;
@@ -32,6 +33,7 @@ mod owner;
 mod recent;
 mod registry;
 pub(crate) mod relay;
+mod resume;
 mod task;
 
 pub(crate) use load::RoomLoad;
@@ -59,6 +61,8 @@ pub(crate) enum Input {
         member: Arc<Member>,
         /// For whom.
         identity: Identity,
+        /// What it knows, if it comes back.
+        since: Option<Position>,
     },
     /// A socket leaves.
     Leave(SessionId),
@@ -101,6 +105,8 @@ pub(crate) enum Input {
         generation: Generation,
         /// The state.
         view: View,
+        /// The states before it, as far as they were asked for.
+        before: Vec<View>,
     },
     /// The owner's node has told what was missed, and goes on.
     Current,
@@ -116,12 +122,7 @@ pub(crate) enum Input {
     /// The owner's node says that it does not own the room.
     NotOwner,
     /// Another node's sockets want the room.
-    Attach {
-        /// Which node.
-        edge: Edge,
-        /// What it knows already.
-        since: Position,
-    },
+    Attach(Edge),
     /// They no longer do.
     Detach(u64),
     /// The other node's stream broke.
@@ -174,15 +175,18 @@ pub(crate) struct Edge {
     pub stream: u64,
     /// The stream.
     pub sender: mpsc::Sender<wire::AttachResponse>,
+    /// What it asks for and has not been told.
+    pub wants: Watch,
 }
 
-/// How far somebody knows a room's history; the default knows nothing of it.
+/// What an edge asks of a room's owner, beside updates from now on; the default
+/// asks for the whole state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Position {
-    /// Which history.
-    pub generation: Generation,
-    /// Its last event that is known.
-    pub seq: Seq,
+pub(crate) struct Watch {
+    /// How far the edge or its sockets know the room.
+    pub since: Position,
+    /// The edge itself knows nothing: it wants the state and what led to it.
+    pub whole: bool,
 }
 
 /// Who owns a room.
@@ -232,6 +236,15 @@ impl Member {
     pub(crate) fn refuse(&self, room: &RoomId, error: &ClientError) {
         self.refused_by.lock().push(room.clone());
         self.socket.send_text(&self.error(error));
+    }
+
+    /// Closes the socket of a node that leaves; its client is told when to come
+    /// back, unless it is one of the seed's.
+    pub(crate) fn send_away(&self, after: Millis) {
+        if self.dialect == Dialect::V1 {
+            self.socket.send_text(&json::reconnect(self.dialect, after, "leaving"));
+        }
+        self.socket.close(CloseCode::Restart);
     }
 
     /// An error in the member's dialect.

@@ -10,6 +10,7 @@ use crate::{
 use gavel_rules::{
     id::{BidId, RoomId, SessionId},
     limits::Gcra,
+    order::Position,
     time::Timestamp,
 };
 
@@ -43,8 +44,8 @@ pub enum Input<'a> {
 pub enum Action {
     /// Send this text.
     Send(String),
-    /// Enter a room.
-    Join(RoomId),
+    /// Enter a room, perhaps as one that knows it up to a position.
+    Join(RoomId, Option<Position>),
     /// Leave a room.
     Leave(RoomId),
     /// Place a bid.
@@ -181,7 +182,7 @@ impl Session {
         actions: &mut Vec<Action>,
     ) {
         match message {
-            ClientMessage::Join(room) => self.join(room, limits, actions),
+            ClientMessage::Join(room, since) => self.join(room, since, limits, actions),
             ClientMessage::Leave(room) => {
                 self.joined.retain(|joined| *joined != room);
                 actions.push(Action::Leave(room));
@@ -194,7 +195,13 @@ impl Session {
         }
     }
 
-    fn join(&mut self, room: RoomId, limits: &Limits, actions: &mut Vec<Action>) {
+    fn join(
+        &mut self,
+        room: RoomId,
+        since: Option<Position>,
+        limits: &Limits,
+        actions: &mut Vec<Action>,
+    ) {
         let grants = self.identity.grants.as_ref();
         if grants.is_some_and(|grants| !grants.may_view(room.as_ref())) {
             let error = ClientError::new(ErrorCode::Forbidden, "the token does not open this room");
@@ -209,7 +216,7 @@ impl Session {
             }
             self.joined.push(room.clone());
         }
-        actions.push(Action::Join(room));
+        actions.push(Action::Join(room, since));
     }
 
     fn bid(&mut self, bid: PlaceBid, actions: &mut Vec<Action>) {

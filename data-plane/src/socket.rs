@@ -32,7 +32,7 @@ pub(crate) use pump::Pump;
 
 /// Bytes that may wait for a client that reads slowly; over it the socket is
 /// closed with 4408 and the client resumes.
-const BACKLOG_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const BACKLOG_BYTES_MAX: usize = 64 * 1024;
 /// Frames that may wait for it.
 const BACKLOG_FRAMES_MAX: usize = 256;
 // What clients are told about both in `close`.

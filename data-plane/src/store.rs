@@ -10,6 +10,7 @@
 
 #[cfg(test)]
 mod conformance;
+mod folding;
 mod limiter;
 mod memory;
 mod redb;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use gavel_rules::{
     Auction, AuctionSnapshot, BidId, Epoch, Event, Generation, Guard, Millis, NodeId, RoomId, Seq,
-    Timestamp, UserId,
+    Timestamp, UserId, View,
 };
 
 pub use self::memory::MemoryStore;
@@ -127,6 +128,8 @@ pub enum Claim {
 pub struct Loaded {
     /// The fold of every stored event.
     pub auction: Auction,
+    /// The last states that led to it, without a gap, as far as the stored snapshot.
+    pub before: Vec<View>,
     /// Which history this is; zero for a room that was never claimed.
     pub generation: Generation,
     /// The epoch appends must carry.
@@ -247,19 +250,4 @@ fn check_batch(expected: Seq, events: &[Event]) -> Result<Seq, StoreError> {
             Err(StoreError::Corrupt(format!("event {} cannot follow {last}", event.seq)))
         }
     })
-}
-
-/// Folds a tail onto a snapshot, or onto nothing.
-fn fold<'a>(
-    snapshot: Option<AuctionSnapshot>,
-    tail: impl IntoIterator<Item = &'a Event>,
-) -> Result<Auction, StoreError> {
-    let mut auction = match snapshot {
-        Some(snapshot) => Auction::from_snapshot(snapshot),
-        None => Auction::empty(),
-    };
-    for event in tail {
-        auction.apply(event).map_err(|error| StoreError::Corrupt(error.to_string()))?;
-    }
-    Ok(auction)
 }

@@ -22,5 +22,5 @@ pub mod time;
 pub use amount::{Amount, AmountError};
 pub use auction::*;
 pub use id::{BidId, IdError, Incarnation, NodeId, RoomId, SessionId, UserId};
-pub use order::{Epoch, Generation, Seq, Version};
+pub use order::{Epoch, Generation, Position, Seq, Version};
 pub use time::{Millis, Timestamp};

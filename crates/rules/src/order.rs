@@ -61,3 +61,12 @@ counter! {
     /// Counts the histories of a room; rises only when history is lost.
     Generation
 }
+
+/// How far somebody knows a room's history; the default knows nothing of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Position {
+    /// Which history.
+    pub generation: Generation,
+    /// Its last event that is known.
+    pub seq: Seq,
+}

@@ -38,21 +38,21 @@ type Visitor = (Identity, Option<GuestToken>);
 /// The open sockets of a node, for when all of them have to go.
 #[derive(Debug, Default)]
 pub(crate) struct Sockets {
-    by_session: Mutex<HashMap<SessionId, Weak<Socket>>>,
+    by_session: Mutex<HashMap<SessionId, Weak<Member>>>,
 }
 
 // === impl Sockets ===
 
 impl Sockets {
     /// Every socket, in no order.
-    pub(crate) fn all(&self) -> Vec<Weak<Socket>> {
+    pub(crate) fn all(&self) -> Vec<Weak<Member>> {
         self.by_session.lock().values().cloned().collect()
     }
 
     /// Closes every socket.
     pub(crate) fn close_all(&self, code: CloseCode) {
-        for socket in self.all().iter().filter_map(Weak::upgrade) {
-            socket.close(code);
+        for member in self.all().iter().filter_map(Weak::upgrade) {
+            member.socket.close(code);
         }
     }
 
@@ -171,13 +171,13 @@ fn serve(
 ) -> impl Future<Output = ()> + use<> {
     let session = draw_session();
     let socket = Arc::new(Socket::new(stream));
-    let entry = Entry::new(shell, &session, &socket, place);
     shell.wheel.add(&socket, &shell.live);
-    if shell.stop.is_cancelled() {
-        socket.close(CloseCode::GoingAway);
-    }
     let machine = Session::new(session.clone(), dialect, identity, &shell.live.get().limits);
     let member = Arc::new(Member { socket, session, dialect, refused_by: Mutex::default() });
+    let entry = Entry::new(shell, &member, place);
+    if shell.stop.is_cancelled() {
+        member.socket.close(CloseCode::GoingAway);
+    }
     let mut pump = Pump::new(Arc::clone(shell), member, machine, guest, &mut early);
     let future = async move {
         pump.run().await;
@@ -196,11 +196,11 @@ struct Entry {
 }
 
 impl Entry {
-    fn new(shell: &Arc<Shell>, session: &SessionId, socket: &Arc<Socket>, place: Place) -> Self {
+    fn new(shell: &Arc<Shell>, member: &Arc<Member>, place: Place) -> Self {
         shell.metrics.sockets.inc();
-        let mut sockets = shell.sockets.by_session.lock();
-        sockets.insert(session.clone(), Arc::downgrade(socket));
-        Self { shell: Arc::clone(shell), session: session.clone(), _place: place }
+        let session = member.session.clone();
+        shell.sockets.by_session.lock().insert(session.clone(), Arc::downgrade(member));
+        Self { shell: Arc::clone(shell), session, _place: place }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A room whose bids another node decides: updates come in, bids go out.
 
 use super::{
-    Assignment, Position,
+    Assignment, Watch,
     relay::Link,
     task::{Role, Room},
 };
@@ -42,23 +42,29 @@ impl Room {
             self.epoch = assignment.epoch;
             self.prepared = None;
             // Its owner may not have known of it when it was asked.
-            return edge.link.watch(&self.id, self.position());
+            return edge.link.watch(&self.id, self.wants());
         }
         self.become_nobody();
         self.epoch = assignment.epoch;
         let links = &self.shell.links;
-        let link =
-            links.watch(&self.shell, &owner, &assignment.relay_url, &self.id, self.position());
+        let link = links.watch(&self.shell, &owner, &assignment.relay_url, &self.id, self.wants());
         let lost = link.is_down();
         self.role = Role::Edge(EdgeRole { owner, link, lost, forward_until: Timestamp::new(0) });
         // Other edges must not wait for updates that come no more.
         self.edges.clear();
     }
 
-    pub(super) fn on_snapshot(&mut self, epoch: Epoch, generation: Generation, view: View) {
+    pub(super) fn on_snapshot(
+        &mut self,
+        epoch: Epoch,
+        generation: Generation,
+        view: View,
+        before: Vec<View>,
+    ) {
         if matches!(self.role, Role::Edge(_)) && epoch >= self.epoch {
             self.epoch = epoch;
             self.reset(view, generation);
+            self.recent.precede(before);
         }
     }
 
@@ -66,14 +72,14 @@ impl Room {
         let Role::Edge(edge) = &self.role else { return };
         let Some(known) = self.hub.view().map(|view| view.seq) else {
             // The snapshot got lost on the way to this room.
-            return edge.link.watch(&self.id, Position::default());
+            return edge.link.watch(&self.id, Watch::default());
         };
         if epoch < self.epoch || view.seq <= known {
             return;
         }
         if view.seq != known.next() {
             // A gap: what answers closes it.
-            return edge.link.watch(&self.id, self.position());
+            return edge.link.watch(&self.id, self.wants());
         }
         self.publish(view, traceparents);
     }

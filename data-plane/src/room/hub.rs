@@ -4,18 +4,20 @@
 //! stand in segments; each segment has a queue that is emptied by natural
 //! batching, see [`segment`].
 
-use super::Member;
+use super::{Member, recent::Missed};
 use crate::{
     codec::{
         frame,
         json::{self, ClientError, Dialect, Standing},
     },
     settings::{Delivery, Settings},
+    socket::BACKLOG_BYTES_MAX,
 };
+use bytes::Bytes;
 use gavel_rules::{
-    auction::{AuctionState, View},
+    auction::View,
     id::{NodeId, RoomId, SessionId, UserId},
-    order::Generation,
+    order::{Generation, Seq},
     time::Timestamp,
 };
 use segment::{Segment, Turn};
@@ -30,6 +32,10 @@ use std::{
 mod segment;
 #[cfg(test)]
 mod tests;
+
+/// What a socket that comes back is sent of what it missed; over it the whole
+/// state is less. It must leave room for what else waits for a slow client.
+const RESUME_BYTES_MAX: usize = BACKLOG_BYTES_MAX / 2;
 
 /// Members that share one encoding of each update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -96,18 +102,28 @@ impl Hub {
         self.seats.len()
     }
 
-    /// Seats a member and sends it the whole state; updates follow from the
-    /// next seq on. A member that is seated already gets the state again.
+    /// Seats a member and sends it what it missed, or else the whole state;
+    /// updates follow from the next seq on. A member that is seated already gets
+    /// the one or the other again.
     pub(super) fn join(
         &mut self,
         member: &Arc<Member>,
         user: UserId,
+        missed: Option<Missed<'_>>,
         settings: &Settings,
         now: Timestamp,
     ) {
         self.leave(&member.session);
-        self.send_state(member, now);
-        self.seat(member, user, settings, now);
+        let class = self.class_of(member, &user, settings);
+        if let Some(view) = &self.view {
+            let resumed = missed.and_then(|missed| self.resumed(class, view, &missed, now));
+            let frame = resumed.unwrap_or_else(|| {
+                let standing = self.standing(now);
+                frame::text(json::state(class.dialect, &self.room, view, standing).as_bytes())
+            });
+            member.socket.send(&frame);
+        }
+        self.seat(member, user, class, now);
     }
 
     /// Takes a member out; unknown ones are no error.
@@ -144,14 +160,9 @@ impl Hub {
     pub(super) fn publish(&mut self, after: View, settings: &Settings, now: Timestamp) {
         let Some(before) = self.view.replace(after) else { return };
         let Some(after) = &self.view else { return };
-        let closes = after.state == AuctionState::Closed && before.state != after.state;
-        let standing = Standing { generation: self.generation, viewers: self.seats.len(), now };
+        let standing = self.standing(now);
         for (class, lane) in &mut self.lanes {
-            let text = if closes {
-                json::closed(class.dialect, &self.room, after)
-            } else {
-                json::update(class.dialect, &self.room, &before, after, class.delivery)
-            };
+            let text = json::event(class.dialect, &self.room, Some(&before), after, class.delivery);
             let resync = || json::state(class.dialect, &self.room, after, standing);
             if class.delivery.batching && settings.limits.batch_window.get() > 0 {
                 lane.batch.push(text);
@@ -170,7 +181,7 @@ impl Hub {
     /// Sends the batches whose window has passed; returns when to come again.
     pub(super) fn flush_due(&mut self, now: Timestamp) -> Option<Timestamp> {
         let Some(view) = &self.view else { return None };
-        let standing = Standing { generation: self.generation, viewers: self.seats.len(), now };
+        let standing = self.standing(now);
         for (class, lane) in &mut self.lanes {
             if lane.flush_at.is_some_and(|at| at <= now) {
                 lane.flush(|| json::state(class.dialect, &self.room, view, standing));
@@ -208,8 +219,7 @@ impl Hub {
         self.lanes.clear();
     }
 
-    fn seat(&mut self, member: &Arc<Member>, user: UserId, settings: &Settings, now: Timestamp) {
-        let class = self.class_of(member, &user, settings);
+    fn seat(&mut self, member: &Arc<Member>, user: UserId, class: Class, now: Timestamp) {
         self.sessions_by_user.entry(user.clone()).or_default().push(member.session.clone());
         let (member, left) = (Arc::clone(member), AtomicBool::new(false));
         self.put_in(Arc::new(Seat { member, user, left }), class, None, now);
@@ -217,7 +227,7 @@ impl Hub {
 
     /// Puts a seat into its lane; what comes from there follows its turn.
     fn put_in(&mut self, seat: Arc<Seat>, class: Class, turn: Option<Turn>, now: Timestamp) {
-        let standing = Standing { generation: self.generation, viewers: self.seats.len(), now };
+        let standing = self.standing(now);
         let lane = self.lanes.entry(class).or_default();
         if let Some(view) = self.view.as_ref().filter(|_| !lane.batch.is_empty()) {
             // The new member's state holds what waits here: it must not come twice.
@@ -243,10 +253,36 @@ impl Hub {
         Class { dialect: member.dialect, delivery }
     }
 
-    fn send_state(&self, member: &Member, now: Timestamp) {
-        let Some(view) = &self.view else { return };
-        let standing = Standing { generation: self.generation, viewers: self.seats.len(), now };
-        member.socket.send_text(&json::state(member.dialect, &self.room, view, standing));
+    /// What a member missed, as it would have come to its class; none if that
+    /// is too much for a socket.
+    fn resumed(
+        &self,
+        class: Class,
+        view: &View,
+        missed: &Missed<'_>,
+        now: Timestamp,
+    ) -> Option<Bytes> {
+        let Class { dialect, delivery } = class;
+        let behind = u64::try_from(missed.views.len()).unwrap_or(u64::MAX);
+        let from = Seq::new(view.seq.get().saturating_sub(behind));
+        let mut texts =
+            vec![json::resumed(dialect, &self.room, from, view.seq, self.standing(now))];
+        let mut before = missed.known;
+        for after in &missed.views {
+            texts.push(json::event(dialect, &self.room, before, after, delivery));
+            before = Some(after);
+        }
+        let frame = if delivery.batching && !missed.views.is_empty() {
+            frame::text(json::batch(&texts).as_bytes())
+        } else {
+            let frames: Vec<_> = texts.iter().map(|text| frame::text(text.as_bytes())).collect();
+            segment::merge(&frames)
+        };
+        (frame.len() <= RESUME_BYTES_MAX).then_some(frame)
+    }
+
+    fn standing(&self, now: Timestamp) -> Standing {
+        Standing { generation: self.generation, viewers: self.seats.len(), now }
     }
 
     fn tell_outbid(&self, before: &View) {

@@ -8,7 +8,7 @@ use crate::{
 };
 use gavel_rules::{
     id::{RoomId, SessionId},
-    order::Epoch,
+    order::{Epoch, Position},
 };
 use gavel_runtime::tasks;
 use parking_lot::Mutex;
@@ -44,7 +44,8 @@ pub(crate) struct Full;
 // === impl Rooms ===
 
 impl Rooms {
-    /// Seats a socket in a room; the state is sent to it when it is known.
+    /// Seats a socket in a room; when the state is known, it is sent that, or
+    /// what it missed since.
     ///
     /// # Errors
     /// What the client is to be told, if the room takes nobody now.
@@ -54,8 +55,9 @@ impl Rooms {
         room: &RoomId,
         member: &Arc<Member>,
         identity: Identity,
+        since: Option<Position>,
     ) -> Result<(), ClientError> {
-        let input = Input::Join { member: Arc::clone(member), identity };
+        let input = Input::Join { member: Arc::clone(member), identity, since };
         self.send(shell, room, input).map_err(|Full| {
             ClientError::new(ErrorCode::Unavailable, "the auction takes nobody just now")
                 .in_room(room)

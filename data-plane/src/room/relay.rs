@@ -1,7 +1,7 @@
 //! Between nodes: an edge attaches to an owner, sends its sockets' bids up
 //! and gets updates down. [`Link`] is the edge's end, [`serve`] the owner's.
 
-use super::{Ask, Input, Position, Reply};
+use super::{Ask, Input, Reply, Watch};
 use crate::node::Shell;
 use gavel_proto::{
     convert::RelayedBid,
@@ -49,8 +49,8 @@ pub(crate) struct Link {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The rooms that watch, with what they knew when they began to.
-    watched: HashMap<RoomId, Position>,
+    /// The rooms that watch, with what they asked for when they began to.
+    watched: HashMap<RoomId, Watch>,
     pending: HashMap<u64, (RoomId, Ask)>,
     next_token: u64,
     /// The last stream broke, or could not be opened.
@@ -72,7 +72,7 @@ impl Links {
         owner: &NodeId,
         url: &str,
         room: &RoomId,
-        since: Position,
+        wants: Watch,
     ) -> Arc<Link> {
         let mut links = self.links.lock();
         let link = links.entry(url.to_owned()).or_insert_with(|| {
@@ -81,7 +81,7 @@ impl Links {
             drop(shell.tasks.spawn("relay.link", run(Arc::clone(shell), Arc::clone(&link))));
             link
         });
-        link.watch(room, since);
+        link.watch(room, wants);
         Arc::clone(link)
     }
 
@@ -110,11 +110,11 @@ impl Link {
         self.state.lock().down
     }
 
-    /// Asks for what a room missed since `since`, and for updates.
-    pub(crate) fn watch(&self, room: &RoomId, since: Position) {
+    /// Asks for what a room wants, and for updates.
+    pub(crate) fn watch(&self, room: &RoomId, wants: Watch) {
         let mut state = self.state.lock();
-        state.watched.insert(room.clone(), since);
-        state.send(watch(room, since));
+        state.watched.insert(room.clone(), wants);
+        state.send(watch(room, wants));
     }
 
     /// Ends it.
@@ -228,9 +228,9 @@ impl State {
     }
 }
 
-fn watch(room: &RoomId, since: Position) -> Up {
+fn watch(room: &RoomId, Watch { since, whole }: Watch) -> Up {
     let (generation, seq) = (since.generation.get(), since.seq.get());
-    Up::Watch(wire::Watch { room_id: room.to_string(), generation, seq })
+    Up::Watch(wire::Watch { room_id: room.to_string(), generation, seq, whole })
 }
 
 /// How a stream ended that did not break.
@@ -289,8 +289,8 @@ async fn attach(
     {
         let mut state = link.state.lock();
         state.stream = Some(sender);
-        for (room, since) in &state.watched {
-            state.send(watch(room, *since));
+        for (room, wants) in &state.watched {
+            state.send(watch(room, *wants));
         }
         for bid in std::mem::take(&mut state.waiting) {
             // One that finds no place is answered when its time is over.

@@ -1,25 +1,24 @@
 //! The task of a room: a thin loop around the roles.
 
 use super::{
-    Ask, Assignment, Command, CommandDone, Edge, Input, Member, Position, RoomLoad,
+    Ask, Assignment, Command, CommandDone, Edge, Input, RoomLoad,
     edge::EdgeRole,
     handoff::Prepared,
     hub::Hub,
     owner::{Done, Owner},
-    recent::{self, Recent},
+    recent::Recent,
+    resume::Joining,
     unknown_room,
 };
 use crate::{
-    auth::Identity,
     codec::json::{ClientError, ErrorCode},
     node::Shell,
 };
 use futures::future::{BoxFuture, OptionFuture};
-use gavel_proto::relay::v1 as wire;
 use gavel_rules::{
     auction::{GuestAccess, RejectReason, Rejected, Verdict, View},
     id::{RoomId, SessionId},
-    order::{Epoch, Generation},
+    order::{Epoch, Generation, Position},
     time::{Millis, Timestamp},
 };
 use std::{collections::VecDeque, sync::Arc, time::Duration};
@@ -51,7 +50,7 @@ pub(super) struct Room {
     pub(super) prepared: Option<Prepared>,
     /// What whoever missed little needs.
     pub(super) recent: Recent,
-    joins: VecDeque<(Arc<Member>, Identity, Timestamp)>,
+    pub(super) joins: VecDeque<Joining>,
     idle_since: Option<Timestamp>,
 }
 
@@ -114,7 +113,9 @@ pub(super) async fn run(shell: Arc<Shell>, id: RoomId, mut inbox: mpsc::Receiver
 impl Room {
     fn on(&mut self, input: Input) {
         match input {
-            Input::Join { member, identity } => self.join(member, identity),
+            Input::Join { member, identity, since } => {
+                self.join(Joining { member, identity, since, at: self.shell.now() });
+            }
             Input::Leave(session) => self.leave(&session),
             Input::Ask(ask) if self.bids.len() < BIDS_MAX => self.bids.push_back(ask),
             Input::Ask(ask) => ask.unavailable(&self.shell, &self.id, self.hub.view()),
@@ -126,8 +127,8 @@ impl Room {
                 self.on_owner_changed(epoch, owner, relay_url);
             }
             Input::Unknown => self.unknown(),
-            Input::Snapshot { epoch, generation, view } => {
-                self.on_snapshot(epoch, generation, view);
+            Input::Snapshot { epoch, generation, view, before } => {
+                self.on_snapshot(epoch, generation, view, before);
             }
             Input::Update { epoch, view, traceparents } => {
                 self.on_update(epoch, view, &traceparents);
@@ -135,7 +136,7 @@ impl Room {
             Input::NotOwner => self.on_not_owner(),
             Input::Current => self.on_current(),
             Input::Link { relay_url, down } => self.on_link(&relay_url, down),
-            Input::Attach { edge, since } => self.attach(edge, since),
+            Input::Attach(edge) => self.attach(edge),
             Input::EdgeLost(stream) => self.on_edge_lost(stream),
             Input::Detach(stream) => self.edges.retain(|edge| edge.stream != stream),
             Input::Command(command, done) => self.commands.push_back((command, done)),
@@ -160,53 +161,53 @@ impl Room {
             }
         };
         let by_batches = self.hub.flush_due(now);
-        let by_joins = self.joins.front().map(|(_, _, since)| since.saturating_add(OWNER_WAIT));
+        let by_joins = self.joins.front().map(|joining| joining.at.saturating_add(OWNER_WAIT));
         let by_idle = self.idle_since.map(|since| since.saturating_add(IDLE_LINGER));
         [by_role, by_batches, by_joins, by_idle].into_iter().flatten().min()
     }
 
-    fn join(&mut self, member: Arc<Member>, identity: Identity) {
+    fn join(&mut self, joining: Joining) {
         self.idle_since = None;
         if self.joins.len() < JOINS_MAX {
-            self.joins.push_back((member, identity, self.shell.now()));
+            self.joins.push_back(joining);
         } else {
             let error = ClientError::new(ErrorCode::Unavailable, "too many are joining");
-            member.refuse(&self.id, &error.in_room(&self.id).retry_after(1_000));
+            joining.member.refuse(&self.id, &error.in_room(&self.id).retry_after(1_000));
         }
     }
 
     /// Seats who waits, once the state is known.
     fn seat_waiting(&mut self, now: Timestamp) {
         let settings = self.shell.live.get();
-        while let Some((_, _, since)) = self.joins.front() {
+        while let Some(joining) = self.joins.front() {
             let guests = self.hub.view().map(|view| view.guests);
-            let waited = since.saturating_add(OWNER_WAIT) <= now;
+            let waited = joining.at.saturating_add(OWNER_WAIT) <= now;
             if guests.is_none() && !waited {
                 return;
             }
-            let Some((member, identity, _)) = self.joins.pop_front() else { return };
+            let Some(joining) = self.joins.pop_front() else { return };
             let refusal = match guests {
                 None => ClientError::new(
                     ErrorCode::Unavailable,
                     "the auction cannot be reached just now",
                 )
                 .retry_after(1_000),
-                Some(GuestAccess::None) if identity.grants.is_none() => {
+                Some(GuestAccess::None) if joining.identity.grants.is_none() => {
                     ClientError::new(ErrorCode::Forbidden, "this auction is not open to guests")
                 }
                 Some(_) => {
                     let before = self.hub.len();
-                    self.hub.join(&member, identity.user, &settings, now);
+                    self.take_seat(joining, &settings, now);
                     self.shell.rooms.seated(before, self.hub.len());
                     continue;
                 }
             };
-            member.refuse(&self.id, &refusal.in_room(&self.id));
+            joining.member.refuse(&self.id, &refusal.in_room(&self.id));
         }
     }
 
     fn leave(&mut self, session: &SessionId) {
-        self.joins.retain(|(member, _, _)| member.session != *session);
+        self.joins.retain(|joining| joining.member.session != *session);
         let before = self.hub.len();
         self.hub.leave(session);
         self.shell.rooms.seated(before, self.hub.len());
@@ -251,8 +252,8 @@ impl Room {
             return;
         }
         let error = unknown_room(&self.id);
-        for (member, _, _) in self.joins.drain(..) {
-            member.refuse(&self.id, &error);
+        for joining in self.joins.drain(..) {
+            joining.member.refuse(&self.id, &error);
         }
         self.shell.rooms.seated(self.hub.len(), 0);
         self.hub.dismiss(&error);
@@ -264,61 +265,10 @@ impl Room {
         self.idle_since = Some(Timestamp::new(0));
     }
 
-    /// Takes an edge in and brings it up to date.
-    pub(super) fn attach(&mut self, edge: Edge, since: Position) {
-        let owns = self.owns();
-        if let (Role::Owner(owner), Some(view), true) = (&self.role, self.hub.view(), owns) {
-            let now = Position { generation: self.hub.generation(), seq: view.seq };
-            let current = wire::Current { room_id: self.id.to_string() };
-            let current = wire::attach_response::Kind::Current(current);
-            let current = wire::AttachResponse { kind: Some(current) };
-            for message in self.missed(owner.epoch(), view, since, now).into_iter().chain([current])
-            {
-                // An edge that cannot keep up comes back when it sees the gap.
-                drop(edge.sender.try_send(message));
-            }
-        } else if !(owns || matches!(self.role, Role::Resolving) || self.prepared.is_some()) {
-            let room_id = self.id.to_string();
-            let kind = wire::attach_response::Kind::NotOwner(wire::NotOwner { room_id });
-            drop(edge.sender.try_send(wire::AttachResponse { kind: Some(kind) }));
-            return;
-        }
-        self.edges.retain(|other| other.stream != edge.stream);
-        self.edges.push(edge);
-    }
-
-    /// What somebody has to be told who knows the room up to `since`.
-    fn missed(
-        &self,
-        epoch: Epoch,
-        view: &View,
-        since: Position,
-        now: Position,
-    ) -> Vec<wire::AttachResponse> {
-        if let Some(missed) = self.recent.after(since, now) {
-            let update = |view: &View| recent::update(&self.id, epoch, view.clone(), &[]);
-            return missed.into_iter().map(update).collect();
-        }
-        let snapshot = wire::attach_response::Kind::Snapshot(wire::Snapshot {
-            room_id: self.id.to_string(),
-            epoch: epoch.get(),
-            generation: now.generation.get(),
-            view: Some(view.clone().into()),
-        });
-        vec![wire::AttachResponse { kind: Some(snapshot) }]
-    }
-
-    /// How far this node knows the room.
-    pub(super) fn position(&self) -> Position {
-        let generation = self.hub.generation();
-        let known = self.hub.view().map(|view| Position { generation, seq: view.seq });
-        known.unwrap_or_default()
-    }
-
     /// Replaces the state, as after trouble, and tells this node's sockets.
     pub(super) fn reset(&mut self, view: View, generation: Generation) {
         if self.position() != (Position { generation, seq: view.seq }) {
-            self.recent.clear();
+            self.recent.begin(view.clone());
         }
         self.hub.reset(view, generation, self.shell.now());
     }

@@ -139,11 +139,10 @@ impl Pump {
         let socket = &self.member.socket;
         match action {
             Action::Send(json) => socket.send_text(&json),
-            Action::Join(room) => {
+            Action::Join(room, since) => {
                 let identity = self.session.identity().clone();
-                if let Err(error) =
-                    self.shell.rooms.join(&self.shell, &room, &self.member, identity)
-                {
+                let rooms = &self.shell.rooms;
+                if let Err(error) = rooms.join(&self.shell, &room, &self.member, identity, since) {
                     socket.send_text(&self.member.error(&error));
                     self.step(Input::NotJoined(&room));
                 }

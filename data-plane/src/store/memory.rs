@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use super::limiter::Limiter;
 use super::{
     Appended, Claim, Durability, EVENTS_KEPT, Loaded, RoomStore, StoreError, StoredEvent, Take,
-    check_batch, fold,
+    check_batch, folding::Folding,
 };
 
 /// A store in memory. Several nodes of one process may share it.
@@ -251,8 +251,11 @@ impl Copied {
     }
 
     fn fold(self) -> Result<Loaded, StoreError> {
+        let events = self.tail.iter().map(|stored| &stored.event);
+        let (auction, before) = Folding::new(self.snapshot).apply_all(events)?.end();
         Ok(Loaded {
-            auction: fold(self.snapshot, self.tail.iter().map(|e| &e.event))?,
+            auction,
+            before,
             generation: self.generation,
             epoch: self.epoch,
             owner: self.owner,

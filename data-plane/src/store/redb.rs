@@ -30,7 +30,7 @@ use self::tables::{Page, State};
 use super::limiter::Limiter;
 use super::{
     Appended, Claim, Durability, EVENTS_KEPT, Loaded, RoomStore, StoreError, StoredEvent, Take,
-    check_batch, fold,
+    check_batch, folding::Folding,
 };
 
 /// A store on disk.
@@ -74,7 +74,8 @@ impl RedbStore {
             None => None,
         };
         let tail = stored_events(tail)?;
-        let auction = fold(snapshot, tail.iter().map(|stored| &stored.event))?;
+        let events = tail.iter().map(|stored| &stored.event);
+        let (auction, before) = Folding::new(snapshot).apply_all(events)?.end();
         if auction.view().seq.get() != state.seq {
             let (seq, last) = (state.seq, auction.view().seq);
             let lost = format!("room {room} has had event {seq}, but its events end at {last}");
@@ -82,6 +83,7 @@ impl RedbStore {
         }
         Ok(Loaded {
             auction,
+            before,
             generation: Generation::new(state.generation),
             epoch: Epoch::new(state.epoch),
             owner: Some(state.owner.parse().map_err(corrupt)?),
@@ -280,6 +282,7 @@ fn claim(
 fn nothing(now: Timestamp) -> Loaded {
     Loaded {
         auction: gavel_rules::Auction::empty(),
+        before: Vec::new(),
         generation: Generation::default(),
         epoch: Epoch::default(),
         owner: None,

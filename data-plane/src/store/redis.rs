@@ -24,7 +24,7 @@ use gavel_runtime::redis::{FromRedisValue, Redis, Script, ToRedisArgs, cmd};
 use self::failure::{FailureLog, class, corrupt};
 use super::{
     Appended, Claim, Durability, EVENTS_KEPT, Loaded, RoomStore, StoreError, StoredEvent, Take,
-    check_batch, fold,
+    check_batch, folding::Folding,
 };
 
 /// Events read at a time; more than lie between two snapshots, so a load reads once.
@@ -117,12 +117,12 @@ impl RedisStore {
             "" => None,
             json => Some(serde_json::from_str(json).map_err(corrupt)?),
         };
-        let mut auction = fold(snapshot, [])?;
+        let mut folding = Folding::new(snapshot);
         let mut last = Seq::new(snapshot_seq);
         loop {
             let page = self.page(&keys, last, PAGE_EVENTS).await?;
             for stored in &page {
-                auction.apply(&stored.event).map_err(corrupt)?;
+                folding.apply(&stored.event)?;
                 last = stored.event.seq;
             }
             if page.len() < PAGE_EVENTS {
@@ -133,8 +133,10 @@ impl RedisStore {
             let lost = format!("room {room} has had event {seq}, but the stream ends at {last}");
             return Err(StoreError::Corrupt(lost));
         }
+        let (auction, before) = folding.end();
         Ok(Loaded {
             auction,
+            before,
             generation: Generation::new(generation),
             epoch: Epoch::new(epoch),
             owner: parse_owner(&owner)?,

@@ -48,6 +48,8 @@ pub struct RoomSnapshot {
     pub generation: Generation,
     /// The state.
     pub view: View,
+    /// The states before it that the edge asked for, without a gap.
+    pub before: Vec<View>,
 }
 
 /// A room's state right after one event.
@@ -151,6 +153,11 @@ impl TryFrom<wire::Snapshot> for RoomSnapshot {
             epoch: Epoch::new(from.epoch),
             generation: Generation::new(from.generation),
             view: view(from.view)?,
+            before: from
+                .before
+                .into_iter()
+                .map(|before| view(Some(before)))
+                .collect::<Result<_, _>>()?,
         })
     }
 }
@@ -162,6 +169,7 @@ impl From<RoomSnapshot> for wire::Snapshot {
             epoch: snapshot.epoch.get(),
             generation: snapshot.generation.get(),
             view: Some(snapshot.view.into()),
+            before: snapshot.before.into_iter().map(Into::into).collect(),
         }
     }
 }

@@ -209,14 +209,14 @@ proptest! {
 
     #[test]
     fn a_snapshot_and_an_update_come_back(
-        room in room(), epoch: u64, generation: u64, view in view(),
+        room in room(), epoch: u64, generation: u64, view in view(), before in vec(view(), 0..3),
         traceparents in vec("[0-9a-f-]{0,55}", 0..3),
     ) {
         let (epoch, generation) = (Epoch::new(epoch), Generation::new(generation));
         let update = RoomUpdate { room: room.clone(), epoch, view: view.clone(), traceparents };
         let wire = relay::Update::from(update.clone());
         prop_assert_eq!(RoomUpdate::try_from(wire), Ok(update));
-        let snapshot = RoomSnapshot { room, epoch, generation, view };
+        let snapshot = RoomSnapshot { room, epoch, generation, view, before };
         let wire = relay::Snapshot::from(snapshot.clone());
         prop_assert_eq!(RoomSnapshot::try_from(wire), Ok(snapshot));
     }

@@ -4,6 +4,7 @@ use super::{Dialect, ErrorCode, amount};
 use gavel_rules::{
     amount::Amount,
     id::{BidId, RoomId},
+    order::{Generation, Position, Seq},
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -12,8 +13,8 @@ use std::borrow::Cow;
 /// One message of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientMessage {
-    /// Enter a room; the state comes back.
-    Join(RoomId),
+    /// Enter a room; the state comes back, or what was missed since a position.
+    Join(RoomId, Option<Position>),
     /// Leave a room.
     Leave(RoomId),
     /// Ask to pay an amount.
@@ -70,6 +71,10 @@ struct Raw<'a> {
     t: Option<&'a RawValue>,
     #[serde(borrow)]
     token: Option<&'a RawValue>,
+    #[serde(borrow)]
+    generation: Option<&'a RawValue>,
+    #[serde(borrow)]
+    seq: Option<&'a RawValue>,
 }
 
 /// The longest `t` that a ping gets back.
@@ -116,7 +121,7 @@ pub fn parse(text: &str, dialect: Dialect) -> Result<ClientMessage, ClientError>
     let kind = string("type", raw.kind)?
         .ok_or_else(|| ClientError::new(ErrorCode::BadField, "type: is missing"))?;
     match kind.as_ref() {
-        "joinAuction" => Ok(ClientMessage::Join(room(&raw)?)),
+        "joinAuction" => join(&raw),
         "leaveAuction" => Ok(ClientMessage::Leave(room(&raw)?)),
         "bid" => bid(&raw, dialect).map(ClientMessage::Bid),
         "ping" => ping(&raw),
@@ -127,6 +132,30 @@ pub fn parse(text: &str, dialect: Dialect) -> Result<ClientMessage, ClientError>
         }
         _ => Err(ClientError::new(ErrorCode::UnknownType, "no message of this type is known")),
     }
+}
+
+fn join(raw: &Raw<'_>) -> Result<ClientMessage, ClientError> {
+    let room = room(raw)?;
+    let missing = |field| ClientError::new(ErrorCode::BadField, format!("{field}: is missing"));
+    let since = match (raw.generation, raw.seq) {
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(missing("seq")),
+        (None, Some(_)) => Err(missing("generation")),
+        (Some(generation), Some(seq)) => position(generation, seq).map(Some),
+    };
+    let since = since.map_err(|error| error.in_room(&room))?;
+    Ok(ClientMessage::Join(room, since))
+}
+
+fn position(generation: &RawValue, seq: &RawValue) -> Result<Position, ClientError> {
+    let generation = Generation::new(number("generation", generation)?);
+    Ok(Position { generation, seq: Seq::new(number("seq", seq)?) })
+}
+
+fn number(field: &str, json: &RawValue) -> Result<u64, ClientError> {
+    serde_json::from_str(json.get()).map_err(|_| {
+        ClientError::new(ErrorCode::BadField, format!("{field}: must be a whole number"))
+    })
 }
 
 fn bid(raw: &Raw<'_>, dialect: Dialect) -> Result<PlaceBid, ClientError> {
@@ -213,6 +242,17 @@ mod tests {
             (r#"{"type":"joinAuction","auctionId":"a\r\nb"}"#, "bad_id"),
             (r#"{"type":"joinAuction","auctionId":"a\u0000"}"#, "bad_id"),
             (r#"{"type":"joinAuction","auctionId":"ünï"}"#, "bad_id"),
+            (r#"{"type":"joinAuction","auctionId":1,"seq":3}"#, "bad_field"),
+            (r#"{"type":"joinAuction","auctionId":1,"generation":3}"#, "bad_field"),
+            (r#"{"type":"joinAuction","auctionId":1,"generation":3,"seq":null}"#, "bad_field"),
+            (r#"{"type":"joinAuction","auctionId":1,"generation":3,"seq":"4"}"#, "bad_field"),
+            (r#"{"type":"joinAuction","auctionId":1,"generation":[],"seq":4}"#, "bad_field"),
+            (r#"{"type":"joinAuction","auctionId":1,"generation":-1,"seq":4}"#, "bad_field"),
+            (r#"{"type":"joinAuction","auctionId":1,"generation":1,"seq":4.5}"#, "bad_field"),
+            (
+                r#"{"type":"joinAuction","auctionId":1,"generation":1,"seq":18446744073709551616}"#,
+                "bad_field",
+            ),
             (r#"{"type":"bid","auctionId":1}"#, "bad_amount"),
             (r#"{"type":"bid","auctionId":1,"amount":"x"}"#, "bad_amount"),
             (r#"{"type":"bid","auctionId":1,"amount":-5}"#, "bad_amount"),
@@ -231,9 +271,17 @@ mod tests {
     }
 
     #[test]
+    fn a_position_is_read_whole() {
+        let text = r#"{"type":"joinAuction","auctionId":"a","generation":1700000000000,"seq":0}"#;
+        let since = Position { generation: Generation::new(1_700_000_000_000), seq: Seq::new(0) };
+        let join = ClientMessage::Join("a".parse().expect("id"), Some(since));
+        assert_eq!(parse(text, Dialect::V1), Ok(join));
+    }
+
+    #[test]
     fn the_seeds_messages_are_read() {
         let join = parse(r#"{"type":"joinAuction","auctionId":7}"#, Dialect::Seed);
-        assert_eq!(join, Ok(ClientMessage::Join("7".parse().expect("id"))));
+        assert_eq!(join, Ok(ClientMessage::Join("7".parse().expect("id"), None)));
         let bid = parse(r#"{"type":"bid","auctionId":7,"amount":512.7391,"x":1}"#, Dialect::Seed);
         let Ok(ClientMessage::Bid(bid)) = bid else { panic!("{bid:?}") };
         assert_eq!(bid.amount.minor(), 51_273);

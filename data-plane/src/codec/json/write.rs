@@ -9,8 +9,8 @@ use gavel_rules::{
     amount::Amount,
     auction::{Accepted, AuctionState, Outcome, Rejected, View},
     id::{BidId, RoomId, SessionId, UserId},
-    order::Generation,
-    time::Timestamp,
+    order::{Generation, Seq},
+    time::{Millis, Timestamp},
 };
 use std::fmt::Write as _;
 
@@ -157,17 +157,35 @@ pub fn state(dialect: Dialect, room: &RoomId, view: &View, standing: Standing) -
         .end()
 }
 
-/// What one event changed, from `before` to `after`.
+/// What comes instead of the whole state: every update after `from` follows.
 #[must_use]
-pub fn update(
+pub fn resumed(dialect: Dialect, room: &RoomId, from: Seq, to: Seq, standing: Standing) -> String {
+    Object::new("auctionResumed", dialect)
+        .room(room)
+        .number("generation", standing.generation.get())
+        .number("from", from.get())
+        .number("seq", to.get())
+        .number("viewers", standing.viewers)
+        .time("serverTime", standing.now)
+        .end()
+}
+
+/// What one event did, from `before` to `after`; where it is not known what was
+/// before, the update holds every field.
+#[must_use]
+pub fn event(
     dialect: Dialect,
     room: &RoomId,
-    before: &View,
+    before: Option<&View>,
     after: &View,
     delivery: Delivery,
 ) -> String {
+    let was_closed = before.is_some_and(|before| before.state == AuctionState::Closed);
+    if after.state == AuctionState::Closed && !was_closed {
+        return closed(dialect, room, after);
+    }
     let object = Object::new("auctionUpdate", dialect).room(room).number("seq", after.seq.get());
-    let before = delivery.changed_fields.then_some(before);
+    let before = before.filter(|_| delivery.changed_fields);
     let extended = before.is_none_or(|before| before.extensions != after.extensions);
     fields(object, before, after)
         .when(extended, |object| object.flag("timeExtended", after.extensions > 0))
@@ -209,9 +227,7 @@ fn word(state: AuctionState) -> &'static str {
     }
 }
 
-/// The auction closed.
-#[must_use]
-pub fn closed(dialect: Dialect, room: &RoomId, view: &View) -> String {
+fn closed(dialect: Dialect, room: &RoomId, view: &View) -> String {
     let object = Object::new("auctionClosed", dialect).room(room).number("seq", view.seq.get());
     match &view.outcome {
         Some(Outcome::Sold { winner, amount }) => object
@@ -297,6 +313,12 @@ pub fn error(dialect: Dialect, error: &ClientError) -> String {
             object.number("retryAfterMs", error.retry_after_ms.unwrap_or(0))
         })
         .end()
+}
+
+/// The socket is about to be closed; when to come back.
+#[must_use]
+pub fn reconnect(dialect: Dialect, after: Millis, reason: &str) -> String {
+    Object::new("reconnect", dialect).number("afterMs", after.get()).text("reason", reason).end()
 }
 
 /// Several messages in the seed's envelope.

@@ -161,7 +161,7 @@ async fn flush(queue: Arc<Mutex<Queue>>) {
     }
 }
 
-fn merge(run: &[Bytes]) -> Bytes {
+pub(super) fn merge(run: &[Bytes]) -> Bytes {
     if let [frame] = run {
         return frame.clone();
     }

@@ -5,7 +5,7 @@ use crate::{settings::Live, socket::Socket};
 use gavel_flags::Flags;
 use gavel_rules::{
     amount::Amount,
-    auction::{GuestAccess, Outcome},
+    auction::{AuctionState, GuestAccess, Outcome},
     order::{Seq, Version},
     time::Millis,
 };
@@ -96,7 +96,7 @@ async fn a_member_gets_the_state_and_then_every_update() {
     let (one, mut far) = member("s1").await;
     let mut hub = hub();
     let settings = settings(CHANGED_FIELDS);
-    hub.join(&one, "u1".parse().expect("id"), &settings, NOW);
+    hub.join(&one, "u1".parse().expect("id"), None, &settings, NOW);
     for seq in 2..50 {
         hub.publish(view(seq, seq * 1_000, Some("u2")), &settings, NOW);
     }
@@ -116,7 +116,7 @@ async fn a_member_gets_the_state_and_then_every_update() {
 async fn without_the_flag_an_update_is_the_whole_state() {
     let (one, mut far) = member("s1").await;
     let (mut hub, settings) = (hub(), settings(OFF));
-    hub.join(&one, "u1".parse().expect("id"), &settings, NOW);
+    hub.join(&one, "u1".parse().expect("id"), None, &settings, NOW);
     hub.publish(view(2, 1_000, None), &settings, NOW);
     far.next().await;
     let update = far.next().await;
@@ -129,7 +129,7 @@ async fn without_the_flag_an_update_is_the_whole_state() {
 async fn a_batch_goes_when_it_is_full_or_its_window_has_passed() {
     let (one, mut far) = member("s1").await;
     let (mut hub, settings) = (hub(), settings(BOTH));
-    hub.join(&one, "u1".parse().expect("id"), &settings, NOW);
+    hub.join(&one, "u1".parse().expect("id"), None, &settings, NOW);
     far.next().await;
     for seq in 2..14 {
         hub.publish(view(seq, seq * 1_000, Some("u2")), &settings, NOW);
@@ -149,9 +149,9 @@ async fn who_joins_while_a_batch_waits_does_not_get_it_on_top_of_the_state() {
     let (one, mut far_one) = member("s1").await;
     let (two, mut far_two) = member("s2").await;
     let (mut hub, settings) = (hub(), settings(BOTH));
-    hub.join(&one, "u1".parse().expect("id"), &settings, NOW);
+    hub.join(&one, "u1".parse().expect("id"), None, &settings, NOW);
     hub.publish(view(2, 2_000, Some("u3")), &settings, NOW);
-    hub.join(&two, "u2".parse().expect("id"), &settings, NOW);
+    hub.join(&two, "u2".parse().expect("id"), None, &settings, NOW);
     hub.publish(view(3, 3_000, Some("u4")), &settings, NOW);
     hub.flush_due(NOW.saturating_add(Millis::new(100)));
     for expected in [1, 2, 3] {
@@ -166,7 +166,7 @@ async fn who_joins_while_a_batch_waits_does_not_get_it_on_top_of_the_state() {
 async fn flags_move_members_without_losing_what_they_are_owed() {
     let (one, mut far) = member("s1").await;
     let (mut hub, batched) = (hub(), settings(BOTH));
-    hub.join(&one, "u1".parse().expect("id"), &batched, NOW);
+    hub.join(&one, "u1".parse().expect("id"), None, &batched, NOW);
     hub.publish(view(2, 2_000, Some("u2")), &batched, NOW);
     let plain = settings(OFF);
     hub.reclass(&plain, NOW);
@@ -190,7 +190,7 @@ async fn who_joins_again_is_sent_nothing_older_than_the_state() {
     for leaves_first in [false, true] {
         let (one, mut far) = member("s1").await;
         let (mut hub, settings) = (hub(), settings(CHANGED_FIELDS));
-        hub.join(&one, "u1".parse().expect("id"), &settings, NOW);
+        hub.join(&one, "u1".parse().expect("id"), None, &settings, NOW);
         // Nothing of this is written before the test waits.
         for seq in 2..6 {
             hub.publish(view(seq, seq * 1_000, Some("u2")), &settings, NOW);
@@ -198,7 +198,7 @@ async fn who_joins_again_is_sent_nothing_older_than_the_state() {
         if leaves_first {
             hub.leave(&one.session);
         }
-        hub.join(&one, "u1".parse().expect("id"), &settings, NOW);
+        hub.join(&one, "u1".parse().expect("id"), None, &settings, NOW);
         hub.publish(view(6, 6_000, Some("u2")), &settings, NOW);
         assert_eq!(seqs_up_to(&mut far, 6).await, [1, 5, 6], "leaves first: {leaves_first}");
     }
@@ -219,11 +219,11 @@ async fn who_is_moved_by_a_flag_is_not_overtaken_by_its_new_class() {
     // Enough that the writer takes a breath before it comes to the last.
     for n in 0..150 {
         let (one, far) = member(&format!("s{n}")).await;
-        hub.join(&one, "u1".parse().expect("id"), &before, NOW);
+        hub.join(&one, "u1".parse().expect("id"), None, &before, NOW);
         others.push((one, far));
     }
     let (last, mut far) = member("last").await;
-    hub.join(&last, "last".parse().expect("id"), &before, NOW);
+    hub.join(&last, "last".parse().expect("id"), None, &before, NOW);
     for seq in 2..4 {
         hub.publish(view(seq, seq * 1_000, Some("u2")), &before, NOW);
     }
@@ -243,8 +243,8 @@ async fn only_who_was_outbid_is_told_and_a_close_is_its_own_message() {
     let (one, mut far_one) = member("s1").await;
     let (two, mut far_two) = member("s2").await;
     let (mut hub, settings) = (hub(), settings(CHANGED_FIELDS));
-    hub.join(&one, "u1".parse().expect("id"), &settings, NOW);
-    hub.join(&two, "u2".parse().expect("id"), &settings, NOW);
+    hub.join(&one, "u1".parse().expect("id"), None, &settings, NOW);
+    hub.join(&two, "u2".parse().expect("id"), None, &settings, NOW);
     hub.publish(view(2, 2_000, Some("u1")), &settings, NOW);
     hub.publish(view(3, 3_000, Some("u2")), &settings, NOW);
     let (winner, amount) = ("u2".parse().expect("id"), Amount::new(3_000).expect("amount"));
@@ -271,7 +271,7 @@ async fn who_leaves_leaves_nothing_behind() {
     let mut members = Vec::new();
     for n in 0..5 {
         let (one, far) = member(&format!("s{n}")).await;
-        hub.join(&one, "u1".parse().expect("id"), &settings, NOW);
+        hub.join(&one, "u1".parse().expect("id"), None, &settings, NOW);
         members.push((one, far));
     }
     assert_eq!(hub.len(), 5);
@@ -286,7 +286,7 @@ async fn who_leaves_leaves_nothing_behind() {
 async fn a_member_that_does_not_read_is_closed_as_too_slow() {
     let (one, far) = member("s1").await;
     let (mut hub, settings) = (hub(), settings(OFF));
-    hub.join(&one, "u1".parse().expect("id"), &settings, NOW);
+    hub.join(&one, "u1".parse().expect("id"), None, &settings, NOW);
     let frame = frame::text(&vec![b'x'; 60_000]);
     // The kernel's buffers take a few megabytes, and then nothing more.
     let ended = (0..10_000).any(|_| {
@@ -295,4 +295,76 @@ async fn a_member_that_does_not_read_is_closed_as_too_slow() {
     });
     assert!(ended, "the backlog is bounded");
     drop(far);
+}
+
+/// Joins a hub that went from seq 1 to 5 as one that knows it up to `since`.
+async fn resumes(flags: &str, since: u64, knows: bool) -> (Hub, Arc<Member>, Far) {
+    let (mut hub, settings) = (hub(), settings(flags));
+    let views: Vec<_> = (1..=5).map(|seq| view(seq, seq * 1_000, Some("u2"))).collect();
+    for view in &views {
+        hub.publish(view.clone(), &settings, NOW);
+    }
+    let (one, far) = member("s1").await;
+    let missed = Missed {
+        known: views.iter().find(|view| knows && view.seq.get() == since),
+        views: views.iter().filter(|view| view.seq.get() > since).collect(),
+    };
+    hub.join(&one, "u1".parse().expect("id"), Some(missed), &settings, NOW);
+    hub.publish(view(6, 6_000, Some("u2")), &settings, NOW);
+    (hub, one, far)
+}
+
+#[tokio::test]
+async fn who_comes_back_gets_what_it_missed_in_the_form_of_its_class() {
+    let (_hub, _one, mut far) = resumes(CHANGED_FIELDS, 3, true).await;
+    let resumed = far.next().await;
+    assert_eq!(resumed["type"], "auctionResumed");
+    assert_eq!((&resumed["from"], &resumed["seq"]), (&3.into(), &5.into()));
+    assert_eq!(resumed["generation"], 7);
+    for seq in 4..=6 {
+        let update = far.next().await;
+        assert_eq!((&update["seq"], &update["currentBid"]), (&seq.into(), &(seq * 1_000).into()));
+        assert!(update.get("closesAt").is_none(), "unchanged fields stay out");
+    }
+    for (flags, knows) in [(OFF, true), (CHANGED_FIELDS, false)] {
+        let (_hub, _one, mut far) = resumes(flags, 4, knows).await;
+        assert_eq!(far.next().await["from"], 4);
+        assert!(far.next().await.get("closesAt").is_some(), "every field");
+        assert_eq!(far.next().await.get("closesAt").is_some(), flags == OFF);
+    }
+}
+
+#[tokio::test]
+async fn what_was_missed_comes_as_one_batch_where_batches_come() {
+    let (mut hub, _one, mut far) = resumes(BOTH, 2, true).await;
+    let batch = far.next().await;
+    let kinds: Vec<_> = batch["messages"]
+        .as_array()
+        .expect("messages")
+        .iter()
+        .map(|message| (message["type"].as_str().expect("type"), &message["seq"]))
+        .collect();
+    let update = "auctionUpdate";
+    let (three, four, five) = (3.into(), 4.into(), 5.into());
+    let expected = [("auctionResumed", &five), (update, &three), (update, &four), (update, &five)];
+    assert_eq!(kinds, expected);
+    hub.flush_due(NOW.saturating_add(Millis::new(100)));
+    assert_eq!(far.next().await["seq"], 6);
+    let (_hub, _one, mut far) = resumes(BOTH, 5, true).await;
+    let resumed = far.next().await;
+    assert_eq!((&resumed["type"], &resumed["from"]), (&"auctionResumed".into(), &five));
+}
+
+#[tokio::test]
+async fn more_than_a_socket_should_be_sent_at_once_is_the_state() {
+    let (one, mut far) = member("s1").await;
+    let (mut hub, settings) = (hub(), settings(OFF));
+    let views: Vec<_> = (2..=512).map(|seq| view(seq, seq * 1_000, Some("u2"))).collect();
+    for view in &views {
+        hub.publish(view.clone(), &settings, NOW);
+    }
+    let missed = Missed { known: None, views: views.iter().collect() };
+    hub.join(&one, "u1".parse().expect("id"), Some(missed), &settings, NOW);
+    let state = far.next().await;
+    assert_eq!((&state["type"], &state["seq"]), (&"auctionState".into(), &512.into()));
 }

@@ -1,7 +1,7 @@
 //! What an owner does with the outcome of a store call.
 
 use super::*;
-use crate::room::{Position, recent};
+use crate::room::recent;
 
 impl Room {
     pub(in super::super) fn on_done(&mut self, done: Done) {
@@ -82,7 +82,7 @@ impl Room {
         let (view, epoch, generation) = (owner.auction.view(), owner.epoch, owner.generation);
         self.load.stands(&view, owner.auction.rules());
         if matches!(event.kind, EventKind::Created { .. }) {
-            return self.tell_all(view, generation);
+            return self.tell_all(view, generation, Vec::new());
         }
         let message = recent::update(&self.id, epoch, view.clone(), traceparents);
         // An edge that cannot keep up loses the room's stream; it comes back
@@ -92,10 +92,11 @@ impl Room {
     }
 
     /// Gives this node's sockets and all edges the whole state.
-    fn tell_all(&mut self, view: View, generation: Generation) {
+    fn tell_all(&mut self, view: View, generation: Generation, before: Vec<View>) {
         self.reset(view, generation);
+        self.recent.precede(before);
         for edge in std::mem::take(&mut self.edges) {
-            self.attach(edge, Position::default());
+            self.attach(edge);
         }
     }
 
@@ -136,7 +137,7 @@ impl Room {
         if owner.auction.rules().is_some() {
             let (view, generation) = (owner.auction.view(), owner.generation);
             self.load.stands(&view, owner.auction.rules());
-            self.tell_all(view, generation);
+            self.tell_all(view, generation, loaded.before);
         } else {
             self.create();
         }

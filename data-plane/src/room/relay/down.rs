@@ -23,8 +23,8 @@ pub(super) async fn take(shell: &Arc<Shell>, link: &Link, message: wire::AttachR
 }
 
 async fn on_snapshot(shell: &Arc<Shell>, snapshot: wire::Snapshot) -> Option<()> {
-    let RoomSnapshot { room, epoch, generation, view } = snapshot.try_into().ok()?;
-    shell.rooms.deliver(&room, Input::Snapshot { epoch, generation, view }).await;
+    let RoomSnapshot { room, epoch, generation, view, before } = snapshot.try_into().ok()?;
+    shell.rooms.deliver(&room, Input::Snapshot { epoch, generation, view, before }).await;
     Some(())
 }
 

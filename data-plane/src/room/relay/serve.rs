@@ -3,7 +3,7 @@
 use super::*;
 use crate::room::Edge;
 use gavel_proto::relay::v1::relay_service_server::{RelayService, RelayServiceServer};
-use gavel_rules::order::{Generation, Seq};
+use gavel_rules::order::{Generation, Position, Seq};
 use std::sync::atomic::{AtomicU64, Ordering};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -46,7 +46,7 @@ impl RelayService for Relay {
         let stream = self.streams.fetch_add(1, Ordering::Relaxed);
         let attached = Attached {
             shell: Arc::clone(&self.shell),
-            edge: Edge { stream, sender },
+            edge: Edge { stream, sender, wants: Watch::default() },
             watched: HashSet::new(),
         };
         drop(self.shell.tasks.spawn("relay.serve", attached.run(request.into_inner())));
@@ -83,8 +83,8 @@ impl Attached {
             Up::Watch(watch) => {
                 let room: RoomId = watch.room_id.parse().ok()?;
                 let (generation, seq) = (Generation::new(watch.generation), Seq::new(watch.seq));
-                let since = Position { generation, seq };
-                let attach = Input::Attach { edge: self.edge.clone(), since };
+                let wants = Watch { since: Position { generation, seq }, whole: watch.whole };
+                let attach = Input::Attach(Edge { wants, ..self.edge.clone() });
                 self.shell.rooms.send(&self.shell, &room, attach).ok()?;
                 self.watched.insert(room);
             }

@@ -11,7 +11,7 @@ use gavel_rules::{
 
 use gavel_runtime::disk::Disk;
 
-use crate::store::{Appended, Claim, Loaded, RedbStore, RoomStore, StoreError, fold};
+use crate::store::{Appended, Claim, Loaded, RedbStore, RoomStore, StoreError, folding::Folding};
 
 pub(super) const ANY_TIME: Guard = Guard { not_before: None, not_after: None };
 
@@ -44,7 +44,7 @@ pub(super) fn events(from: u64, to: u64) -> Vec<Event> {
 
 /// The fold of events 1 to `to`.
 pub(super) fn folded(to: u64) -> Auction {
-    fold(None, &events(1, to)).unwrap()
+    Folding::new(None).apply_all(&events(1, to)).unwrap().end().0
 }
 
 pub(super) fn bidder(seq: u64) -> UserId {

@@ -10,7 +10,9 @@ use super::fixture::{
     ANY_TIME, Owned, assert_same, assert_stored, bid_id, bidder, claimed, event, events, folded,
     node, room,
 };
-use crate::store::{APPEND_EVENTS_MAX, Appended, Claim, EVENTS_KEPT, RoomStore, StoreError};
+use crate::store::{
+    APPEND_EVENTS_MAX, Appended, Claim, EVENTS_KEPT, Loaded, RoomStore, StoreError,
+};
 
 super::on_every_engine! {
     an_unknown_room_is_empty_and_takes_no_events
@@ -194,8 +196,16 @@ async fn snapshot_and_tail_are_the_fold(store: Arc<dyn RoomStore>) {
         store.snapshot(&owned.room, owned.epoch, &snapshot).await.unwrap();
         owned.assert_holds(600).await;
     }
-    owned.fill(601, 2700).await;
+    let seqs =
+        |loaded: &Loaded| -> Vec<u64> { loaded.before.iter().map(|view| view.seq.get()).collect() };
+    assert_eq!(seqs(&owned.load().await), Vec::<u64>::new(), "the snapshot is the last");
+    owned.fill(601, 650).await;
+    let before = owned.load().await;
+    assert_eq!(seqs(&before), (600..650).collect::<Vec<_>>());
+    assert_eq!(before.before.last(), Some(&folded(649).view()));
+    owned.fill(651, 2700).await;
     owned.assert_holds(2700).await;
+    assert_eq!(seqs(&owned.load().await), (2189..2700).collect::<Vec<_>>(), "the last ones");
     let next = claimed(store.claim(&owned.room, Epoch::new(2), &node("node-2")).await);
     assert_same(&next.auction, &folded(2700));
 }
