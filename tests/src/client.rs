@@ -271,6 +271,20 @@ impl Client {
         self.expect("auctionState", move |m| m["type"] == "auctionState" && is(m, &room)).await
     }
 
+    /// Enters a room as one that knows it up to `seq`; gives the first answer,
+    /// which says what follows.
+    ///
+    /// # Panics
+    /// If none comes.
+    pub async fn resume(&mut self, room: &str, generation: &Value, seq: u64) -> Value {
+        let join = json!({"type": "joinAuction", "auctionId": room, "generation": generation,
+            "seq": seq});
+        self.send(&join).await;
+        let room = room.to_owned();
+        let first = |m: &Value| m["type"] == "auctionResumed" || m["type"] == "auctionState";
+        self.expect("answer to a position", move |m| first(m) && is(m, &room)).await
+    }
+
     /// Bids and waits for the answer, of whatever kind.
     ///
     /// # Panics
