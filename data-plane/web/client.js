@@ -16,9 +16,12 @@ const PING_INTERVAL_MS = 10_000;
 const BID_RESEND_MS = 4_000;
 /** After this time we stop asking: whether the bid counted can be read from the price. */
 const BID_LIFE_MS = 60_000;
-/** A join that got no snapshot is sent again, each time after twice the wait: the room may not exist. */
+/** A join that got no answer is sent again, each time after twice the wait: the room may not exist. */
 const JOIN_RESEND_MS = 5_000;
 const JOIN_RESEND_MAX_MS = 60_000;
+/** A node that knows less than we do is asked again so often, and then believed. */
+const OLDER_RESEND_MS = 1_000;
+const OLDER_STATES_MAX = 10;
 /** A session this old proves that the server is well, so backoff starts from its base again. */
 const STEADY_MS = 10_000;
 const HISTORY_MAX = 200;
@@ -110,11 +113,13 @@ const CHANGING = [
 
 /**
  * Applies one server message to a room (null before its first snapshot).
- * Answers `{room, verdict}`; the verdict is 'applied', 'stale' (already known) or 'gap' (ask for a snapshot).
+ * Answers `{room, verdict}`; the verdict is 'applied', 'stale' (already known), 'gap' (ask for what is missing) or
+ * 'older' (a whole state that lies behind ours: the price must not go back).
  */
 export function fold(room, message, at) {
-  if (message.type === 'auctionState') return { room: withHistory(room, { ...message }, at), verdict: 'applied' };
+  if (message.type === 'auctionState') return foldState(room, message, at);
   if (!room) return { room, verdict: 'gap' };
+  if (message.type === 'auctionResumed') return foldResumed(room, message);
   if (message.type === 'auctionClosed') return foldClosed(room, message);
   if (message.seq <= room.seq) return { room, verdict: 'stale' };
   if (message.seq !== room.seq + 1) return { room, verdict: 'gap' };
@@ -124,7 +129,19 @@ export function fold(room, message, at) {
   return { room: withHistory(room, next, at), verdict: 'applied' };
 }
 
-// A close is final for its round and is believed even across a gap; the snapshot then fills the rest.
+// Seqs of two generations cannot be compared: in another one the server's word counts.
+function foldState(room, message, at) {
+  const isOlder = room && message.generation === room.generation && message.seq < room.seq;
+  return isOlder ? { room, verdict: 'older' } : { room: withHistory(room, { ...message }, at), verdict: 'applied' };
+}
+
+// The updates after `from` follow; those that we have already will be stale.
+function foldResumed(room, message) {
+  if (message.generation !== room.generation || message.from > room.seq) return { room, verdict: 'gap' };
+  return { room: { ...room, viewers: message.viewers }, verdict: 'applied' };
+}
+
+// A close is final for its round and is believed even across a gap; what is asked for then fills the rest.
 function foldClosed(room, message) {
   if (message.seq < room.seq) return { room, verdict: 'stale' };
   const next = { ...room, state: 'closed', winner: message.winner, reserveMet: message.reserveMet ?? room.reserveMet };
@@ -238,7 +255,7 @@ export class GavelClient {
   join(auctionId) {
     const key = String(auctionId);
     if (this.#joined.has(key)) return;
-    this.#joined.set(key, { auctionId, room: null, waiting: false, asks: 0 });
+    this.#joined.set(key, { auctionId, room: null, waiting: false, asks: 0, olders: 0, wantsAll: false });
     if (this.#isOpen()) this.#sendJoin(key);
   }
 
@@ -271,7 +288,8 @@ export class GavelClient {
     const joined = this.#joined.get(key);
     if (!joined) return;
     joined.waiting = true;
-    this.#send({ type: 'joinAuction', auctionId: joined.auctionId });
+    const { generation, seq } = joined.wantsAll ? {} : joined.room ?? {};
+    this.#send({ type: 'joinAuction', auctionId: joined.auctionId, generation, seq });
     const waitMs = Math.min(JOIN_RESEND_MAX_MS, JOIN_RESEND_MS * 2 ** joined.asks);
     joined.asks += 1;
     this.#after(`join ${key}`, waitMs, () => this.#sendJoin(key));
@@ -310,6 +328,7 @@ export class GavelClient {
       case 'pong':
         return this.#onPong(message);
       case 'auctionState':
+      case 'auctionResumed':
       case 'auctionUpdate':
       case 'auctionClosed':
         return this.#onRoom(message);
@@ -337,6 +356,7 @@ export class GavelClient {
     this.#setStatus({ state: 'open', userId: message.userId, sessionId: message.sessionId });
     for (const [key, joined] of this.#joined) {
       joined.asks = 0;
+      joined.olders = 0;
       this.#sendJoin(key);
     }
     for (const bid of this.#bids.values()) this.#sendBid(bid);
@@ -363,19 +383,30 @@ export class GavelClient {
     const key = String(message.auctionId);
     const joined = this.#joined.get(key);
     if (!joined) return;
-    const isSnapshot = message.type === 'auctionState';
-    // Between asking for a snapshot and getting it, updates have no base to apply to.
-    if (joined.waiting && message.type === 'auctionUpdate') return;
     const { room, verdict } = fold(joined.room, message, this.serverNow());
+    if (verdict === 'older') return this.#onOlder(key, joined, message);
     const before = joined.room;
     joined.room = room;
-    if (isSnapshot) {
-      joined.waiting = false;
-      joined.asks = 0;
+    if (verdict === 'applied') {
+      Object.assign(joined, { waiting: false, asks: 0, olders: 0, wantsAll: false });
       this.#cancel(`join ${key}`);
     }
-    if (verdict === 'gap' && !joined.waiting) this.#sendJoin(key);
+    const isUseless = message.type === 'auctionResumed';
+    if (verdict === 'gap' && isUseless) joined.wantsAll = true;
+    if (verdict === 'gap' && (isUseless || !joined.waiting)) this.#sendJoin(key);
     if (room !== before) this.#listener({ type: 'room', room, before, cause: message });
+  }
+
+  // A node may lag behind the one that we come from. We keep what we know and ask again; what it says for long is true.
+  #onOlder(key, joined, message) {
+    joined.olders += 1;
+    if (joined.olders < OLDER_STATES_MAX) {
+      joined.waiting = true;
+      this.#after(`join ${key}`, OLDER_RESEND_MS, () => this.#sendJoin(key));
+      return;
+    }
+    joined.room = null;
+    this.#onRoom(message);
   }
 
   #settle(bid, answer) {

@@ -2,14 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, afterEach, test } from 'node:test';
-import { chromium } from 'playwright-core';
-import { startGavel, until } from './harness.mjs';
-
-const CHROMIUM = process.env.CHROMIUM_BIN ?? '/usr/bin/chromium';
-const FLAGS = [
-  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-  '--disable-background-networking', '--disable-component-update', '--disable-sync',
-];
+import { launchBrowser, startGavel, until } from './harness.mjs';
 
 let gavel;
 let browser;
@@ -18,7 +11,7 @@ let complaints = [];
 
 before(async () => {
   gavel = await startGavel();
-  browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+  browser = await launchBrowser();
 });
 after(async () => {
   await browser?.close();

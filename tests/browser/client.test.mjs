@@ -127,6 +127,8 @@ describe('fold', () => {
     assert.equal(fold(room, update(7, { currentBid: 1 }), 0).verdict, 'gap');
     assert.equal(fold(room, update(7, { currentBid: 1 }), 0).room, room);
     assert.equal(fold(null, update(1), 0).verdict, 'gap');
+    assert.equal(fold(null, { type: 'auctionResumed', generation: 1, from: 0 }, 0).verdict, 'gap');
+    assert.deepEqual(fold(room, state({ seq: 4, currentBid: 900 }), 0), { room, verdict: 'older' });
   });
   test('believes a close across a gap, but asks for the rest', () => {
     const close = { type: 'auctionClosed', auctionId: 1, seq: 9, winner: 'x', amount: 1100, reserveMet: true };
@@ -245,6 +247,86 @@ describe('a session', () => {
     socket().say({ type: 'pong', serverTime: SERVER_TIME });
     socket().lose(1006);
     assert.equal(client.status.waitMs, 250);
+  });
+});
+
+describe('a room', () => {
+  const resumed = (from, seq, fields = {}) =>
+    ({ type: 'auctionResumed', auctionId: 1, generation: 1, from, seq, viewers: 3, serverTime: SERVER_TIME, ...fields });
+  const comeBack = () => {
+    socket().lose(1006);
+    world.advance(250);
+    welcome();
+  };
+  const asks = () => socket().of('joinAuction');
+  const prices = () => events.filter((event) => event.type === 'room').map((event) => event.room.currentBid);
+
+  beforeEach(() => {
+    welcome();
+    socket().say(state());
+    socket().say(update(6, { currentBid: 1100, bidCount: 1 }));
+  });
+
+  test('is joined again from where it is, and goes on without a snapshot', () => {
+    comeBack();
+    assert.deepEqual(asks(), [{ type: 'joinAuction', auctionId: 1, generation: 1, seq: 6 }]);
+    socket().say({ type: 'batch', messages: [resumed(6, 8), update(7, { currentBid: 1200, bidCount: 2 }), update(8, { currentBid: 1300, bidCount: 3 })] });
+    assert.deepEqual([client.room(1).currentBid, client.room(1).seq, client.room(1).viewers], [1300, 8, 3]);
+    assert.deepEqual(client.room(1).history.map((entry) => entry.amount), [1300, 1200, 1100]);
+    world.advance(7_000);
+    assert.equal(asks().length, 1);
+  });
+  test('asks for what is missing, with what it knows', () => {
+    socket().say(update(9, { currentBid: 1400, bidCount: 4 }));
+    assert.deepEqual(asks().at(-1), { type: 'joinAuction', auctionId: 1, generation: 1, seq: 6 });
+    socket().say(resumed(6, 9));
+    for (const seq of [7, 8, 9]) socket().say(update(seq, { currentBid: 500 + seq * 100, bidCount: seq - 5 }));
+    assert.equal(client.room(1).currentBid, 1400);
+    assert.deepEqual(prices(), [1000, 1100, 1100, 1200, 1300, 1400]);
+    assert.equal(asks().length, 2);
+  });
+  test('ignores what comes a second time', () => {
+    comeBack();
+    socket().say(resumed(4, 7));
+    for (const seq of [5, 6, 7]) socket().say(update(seq, { currentBid: seq * 100, bidCount: seq }));
+    assert.deepEqual([client.room(1).seq, prices()], [7, [1000, 1100, 1100, 700]]);
+  });
+  test('asks for everything where the answer does not begin at what it knows', () => {
+    for (const answer of [resumed(7, 9), resumed(6, 6, { generation: 2 })]) {
+      comeBack();
+      socket().say(answer);
+      assert.deepEqual(asks().at(-1), { type: 'joinAuction', auctionId: 1 });
+      socket().say(state({ seq: 6, currentBid: 1100, bidCount: 1 }));
+    }
+  });
+  test('takes the state of another generation as it is', () => {
+    comeBack();
+    socket().say(state({ generation: 2, seq: 2, currentBid: 1000 }));
+    assert.deepEqual([client.room(1).generation, client.room(1).seq, client.room(1).currentBid], [2, 2, 1000]);
+  });
+  test('never shows a price that goes back while the node lags behind', () => {
+    comeBack();
+    socket().say(state());
+    assert.equal(client.room(1).currentBid, 1100);
+    world.advance(1_000);
+    assert.equal(asks().length, 2);
+    socket().say(update(6, { currentBid: 1100, bidCount: 1 }));
+    socket().say(update(7, { currentBid: 1200, bidCount: 2 }));
+    assert.deepEqual(prices(), [1000, 1100, 1200]);
+    world.advance(6_000);
+    assert.equal(asks().length, 2);
+  });
+  test('believes in the end that a history was cut', () => {
+    comeBack();
+    for (let asked = 1; asked < 10; asked += 1) {
+      socket().say(state());
+      assert.equal(client.room(1).seq, 6);
+      world.advance(1_000);
+      socket().say({ type: 'pong', serverTime: SERVER_TIME });
+      assert.equal(asks().length, asked + 1);
+    }
+    socket().say(state());
+    assert.deepEqual([client.room(1).seq, client.room(1).currentBid], [5, 1000]);
   });
 });
 

@@ -4,18 +4,29 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { chromium } from 'playwright-core';
 
+const CHROMIUM = process.env.CHROMIUM_BIN ?? '/usr/bin/chromium';
+const CHROMIUM_FLAGS = [
+  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+  '--disable-background-networking', '--disable-component-update', '--disable-sync',
+];
 const START_MS = 60_000;
 const STOP_MS = 10_000;
 const LOG_LINES_MAX = 200;
 
 /** The binary under test: $GAVEL_BIN, or what cargo built last. */
-function findBinary() {
+export function findBinary() {
   const target = fileURLToPath(new URL('../../target/', import.meta.url));
   const candidates = process.env.GAVEL_BIN ? [process.env.GAVEL_BIN] : [`${target}release/gavel`, `${target}debug/gavel`];
   const found = candidates.find((path) => existsSync(path));
   if (!found) throw new Error(`no gavel binary at ${candidates.join(' or ')}; build it or set GAVEL_BIN`);
   return found;
+}
+
+/** Chromium without a screen and without a word to anybody. */
+export function launchBrowser() {
+  return chromium.launch({ executablePath: CHROMIUM, args: CHROMIUM_FLAGS });
 }
 
 /** Starts two nodes and a control plane; answers their addresses, `stop()` and `log()`. */
