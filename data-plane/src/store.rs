@@ -25,6 +25,7 @@ use gavel_rules::{
     Timestamp, UserId, View,
 };
 
+pub(crate) use self::folding::BEFORE_MAX;
 pub use self::memory::MemoryStore;
 pub use self::redb::RedbStore;
 pub use self::redis::RedisStore;

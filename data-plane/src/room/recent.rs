@@ -1,5 +1,6 @@
 //! The last events of a room, for those who missed only these.
 
+use crate::store::BEFORE_MAX;
 use gavel_proto::relay::v1 as wire;
 use gavel_rules::{
     auction::View,
@@ -12,7 +13,9 @@ use std::collections::VecDeque;
 /// bids a second it is five seconds, which is longer than a client takes to come
 /// back; more of them would not fit into what a socket is sent at once. A room
 /// that has had so many keeps some 150 KB of them.
-pub(crate) const EVENTS_MAX: usize = 512;
+const EVENTS_MAX: usize = 512;
+// A room that has just been read remembers as much as one that was here.
+const _: () = assert!(BEFORE_MAX + 1 == EVENTS_MAX);
 
 /// The states after the last events, without a gap.
 #[derive(Debug, Default)]

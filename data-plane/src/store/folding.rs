@@ -4,8 +4,8 @@ use super::StoreError;
 use gavel_rules::{Auction, AuctionSnapshot, Event, View};
 use std::collections::VecDeque;
 
-/// States on the way to the last that are kept; as many as a room keeps.
-const BEFORE_MAX: usize = 511;
+/// States on the way to the last that are kept.
+pub(crate) const BEFORE_MAX: usize = 511;
 
 /// An auction that is being folded.
 #[derive(Debug)]

@@ -91,7 +91,8 @@ impl Room {
         self.publish(view, traceparents);
     }
 
-    /// Gives this node's sockets and all edges the whole state.
+    /// Gives this node's sockets the whole state, and all edges that or what they
+    /// asked for.
     fn tell_all(&mut self, view: View, generation: Generation, before: Vec<View>) {
         self.reset(view, generation);
         self.recent.precede(before);
