@@ -228,7 +228,8 @@ impl Node {
     }
 }
 
-fn shell(config: Config, store: Arc<dyn RoomStore>) -> anyhow::Result<Shell> {
+/// What the parts of a node with these settings share.
+pub(crate) fn shell(config: Config, store: Arc<dyn RoomStore>) -> anyhow::Result<Shell> {
     let secret = match config.auth.secret_file.as_str() {
         "" => config.auth.secret.clone().into_bytes(),
         path => {

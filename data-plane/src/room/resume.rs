@@ -109,3 +109,101 @@ impl Room {
         vec![wire::AttachResponse { kind: Some(Kind::Snapshot(snapshot.into())) }]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Config, node,
+        room::{Assignment, owner::Done},
+        store::{self, Claim},
+    };
+    use gavel_rules::{
+        amount::Amount,
+        auction::{Action, Auction, AuctionRules, Bid, Event, GuestAccess, IncrementTable, Input},
+        id::RoomId,
+        order::{Generation, Seq, Version},
+    };
+    use tokio::sync::mpsc;
+
+    fn minor(units: u64) -> Amount {
+        Amount::new(units).expect("an amount")
+    }
+
+    /// An auction that was created, opened, and had so many bids.
+    fn events(bids: u64) -> Vec<Event> {
+        let rules = AuctionRules {
+            title: "A chair".to_owned(),
+            currency: "EUR".to_owned(),
+            opening_price: minor(100),
+            increments: IncrementTable::flat(minor(100)).expect("a step"),
+            reserve: None,
+            opens_at: Timestamp::new(1_000),
+            closes_at: Timestamp::new(u64::MAX / 4),
+            extension: None,
+            guests: GuestAccess::Bid,
+            seller: None,
+            reopen_after: None,
+        };
+        let now = Timestamp::new(2_000);
+        let (mut auction, created) = Auction::create(rules, now).expect("good rules");
+        auction.apply(&created).expect("it is the first");
+        let mut actions = Vec::new();
+        auction.step(Input::Tick, now, &mut actions);
+        auction.commit();
+        for n in 1..=bids {
+            let bid = Bid {
+                bidder: format!("u{}", n % 2).parse().expect("id"),
+                bid_id: format!("b{n}").parse().expect("id"),
+                amount: minor(n * 100),
+                flags: Version::default(),
+                limits: Version::default(),
+            };
+            auction.step(Input::Bid { bid, token: n }, now, &mut actions);
+        }
+        let appended = actions.into_iter().filter_map(|action| match action {
+            Action::Append(event) => Some(event),
+            Action::Answer { .. } | Action::Refused(_) => None,
+        });
+        [created].into_iter().chain(appended).collect()
+    }
+
+    #[tokio::test]
+    async fn what_an_edge_asks_of_an_owner_that_still_reads_it_gets_then() {
+        let store = store::open(None).expect("a store");
+        let shell = Arc::new(node::shell(Config::default(), store).expect("a node"));
+        let id: RoomId = "a".parse().expect("id");
+        let guard = Default::default();
+        let claim = async |epoch| shell.store.claim(&id, Epoch::new(epoch), &shell.id).await;
+        let first = claim(1).await.expect("a claim");
+        let Claim::Claimed(first) = first else { panic!("{first:?}") };
+        let events = events(8);
+        let appended = shell.store.append(&id, Epoch::new(1), Seq::new(0), guard, &events).await;
+        appended.expect("they are stored");
+
+        let mut room = Room::new(Arc::clone(&shell), id.clone());
+        let (owner, relay_url) = (Some(shell.id.clone()), String::new());
+        room.become_owner(Assignment { epoch: Epoch::new(2), owner, relay_url, rules: None });
+        let since = Position { generation: first.generation, seq: Seq::new(6) };
+        let lost = Position { generation: Generation::new(1), ..since };
+        let (sender, mut told) = mpsc::channel(16);
+        for (stream, since, whole) in [(1, since, true), (2, since, false), (3, lost, true)] {
+            room.attach(Edge { stream, sender: sender.clone(), wants: Watch { since, whole } });
+        }
+        assert!(told.try_recv().is_err(), "nothing is known yet");
+        room.on_done(Done::Claimed(claim(2).await));
+
+        let mut tell = || told.try_recv().expect("a message").kind.expect("a kind");
+        let Kind::Snapshot(snapshot) = tell() else { panic!("the state and what led to it") };
+        let snapshot = RoomSnapshot::try_from(snapshot).expect("a snapshot");
+        assert_eq!((snapshot.view.seq, snapshot.generation), (Seq::new(10), first.generation));
+        let led: Vec<_> = snapshot.before.iter().map(|view| view.seq.get()).collect();
+        assert_eq!(led, [6, 7, 8, 9]);
+        for seq in 7..=10 {
+            let Kind::Update(update) = tell() else { panic!("an update") };
+            assert_eq!(update.view.expect("a view").seq, seq);
+        }
+        let Kind::Snapshot(snapshot) = tell() else { panic!("the state") };
+        assert!(snapshot.before.is_empty(), "another history");
+    }
+}

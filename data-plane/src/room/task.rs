@@ -63,23 +63,7 @@ pub(super) enum Role {
 
 /// Runs a room until nobody needs it.
 pub(super) async fn run(shell: Arc<Shell>, id: RoomId, mut inbox: mpsc::Receiver<Input>) {
-    let hub = Hub::new(id.clone(), shell.id.clone());
-    let mut room = Room {
-        id,
-        shell,
-        hub,
-        role: Role::Resolving,
-        epoch: Epoch::default(),
-        load: Arc::default(),
-        bids: VecDeque::new(),
-        edges: Vec::new(),
-        commands: VecDeque::new(),
-        work: None,
-        prepared: None,
-        recent: Recent::default(),
-        joins: VecDeque::new(),
-        idle_since: None,
-    };
+    let mut room = Room::new(shell, id);
     loop {
         let wake = room.advance();
         if room.is_over() && room.shell.rooms.retire(&room.id, &inbox) {
@@ -111,6 +95,26 @@ pub(super) async fn run(shell: Arc<Shell>, id: RoomId, mut inbox: mpsc::Receiver
 // === impl Room ===
 
 impl Room {
+    pub(super) fn new(shell: Arc<Shell>, id: RoomId) -> Self {
+        let hub = Hub::new(id.clone(), shell.id.clone());
+        Self {
+            id,
+            shell,
+            hub,
+            role: Role::Resolving,
+            epoch: Epoch::default(),
+            load: Arc::default(),
+            bids: VecDeque::new(),
+            edges: Vec::new(),
+            commands: VecDeque::new(),
+            work: None,
+            prepared: None,
+            recent: Recent::default(),
+            joins: VecDeque::new(),
+            idle_since: None,
+        }
+    }
+
     fn on(&mut self, input: Input) {
         match input {
             Input::Join { member, identity, since } => {
