@@ -9,6 +9,7 @@
 //! What is proposed never shows in [`Auction::view`]: the state is what the
 //! stored events say and nothing else.
 
+mod credit;
 mod event;
 mod extension;
 mod fold;
@@ -19,6 +20,7 @@ mod step;
 pub(crate) mod tests;
 mod view;
 
+pub use credit::{OUTAGE_MIN, OutageCredit};
 pub use event::{
     Accepted, Bid, Event, EventKind, Outcome, RejectReason, Rejected, StoredEvent, Verdict,
 };

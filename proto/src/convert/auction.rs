@@ -3,7 +3,9 @@
 use super::{ConvertError, amount, known, parse, unknown};
 use crate::common::v1 as wire;
 use gavel_rules::{
-    auction::{AuctionRules, Band, Extension, ExtensionMode, GuestAccess, IncrementTable},
+    auction::{
+        AuctionRules, Band, Extension, ExtensionMode, GuestAccess, IncrementTable, OutageCredit,
+    },
     time::{Millis, Timestamp},
 };
 
@@ -33,6 +35,7 @@ impl TryFrom<wire::AuctionRules> for AuctionRules {
             guests: guests(from.guests)?,
             seller: from.seller.map(|id| parse("seller", &id)).transpose()?,
             reopen_after: from.reopen_after_ms.map(Millis::new),
+            outage_credit: from.outage_credit.map(Into::into),
         };
         rules.check()?;
         Ok(rules)
@@ -53,6 +56,7 @@ impl From<AuctionRules> for wire::AuctionRules {
             guests: wire::GuestAccess::from(rules.guests).into(),
             seller: rules.seller.map(|id| id.to_string()),
             reopen_after_ms: rules.reopen_after.map(Millis::get),
+            outage_credit: rules.outage_credit.map(Into::into),
         }
     }
 }
@@ -101,6 +105,18 @@ impl From<Extension> for wire::Extension {
             by_ms: extension.by.get(),
             extensions_max: extension.extensions_max,
         }
+    }
+}
+
+impl From<wire::OutageCredit> for OutageCredit {
+    fn from(from: wire::OutageCredit) -> Self {
+        Self { from: Millis::new(from.from_ms), total_max: Millis::new(from.total_max_ms) }
+    }
+}
+
+impl From<OutageCredit> for wire::OutageCredit {
+    fn from(credit: OutageCredit) -> Self {
+        Self { from_ms: credit.from.get(), total_max_ms: credit.total_max.get() }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{common::v1 as common, fleet::v1 as fleet, relay::v1 as relay};
 use gavel_rules::{
     auction::{
         Accepted, AuctionRules, AuctionState, Band, Bid, Extension, ExtensionMode, GuestAccess,
-        IncrementTable, Outcome, RejectReason, Rejected, Verdict, View,
+        IncrementTable, OutageCredit, Outcome, RejectReason, Rejected, Verdict, View,
     },
     id::{BidId, RoomId, UserId},
     order::{Epoch, Generation, Seq, Version},
@@ -80,21 +80,28 @@ fn extension() -> impl Strategy<Value = Extension> {
 fn rules() -> impl Strategy<Value = AuctionRules> {
     let price = (1_u64..1_000_000, option::of(1_000_000_u64..2_000_000));
     let span = (1_u64..1 << 40, 600_000_u64..86_400_000);
-    let rest =
-        (option::of(extension()), access(), option::of(user()), option::of(1_000_u64..9_000));
+    let credit = (2_000_u64..9_000, 9_000_u64..90_000);
+    let more = (option::of(user()), option::of(1_000_u64..9_000), option::of(credit));
+    let rest = (option::of(extension()), access(), more);
     ("[A-Za-z ]{0,40}x", increments(), price, span, rest).prop_map(
-        |(title, increments, price, span, (extension, guests, seller, reopen))| AuctionRules {
-            title,
-            currency: "EUR".to_owned(),
-            opening_price: Amount::new(price.0).unwrap(),
-            increments,
-            reserve: price.1.map(|minor| Amount::new(minor).unwrap()),
-            opens_at: Timestamp::new(span.0),
-            closes_at: Timestamp::new(span.0 + span.1),
-            extension,
-            guests,
-            seller,
-            reopen_after: reopen.map(Millis::new),
+        |(title, increments, price, span, (extension, guests, (seller, reopen, credit)))| {
+            AuctionRules {
+                title,
+                currency: "EUR".to_owned(),
+                opening_price: Amount::new(price.0).unwrap(),
+                increments,
+                reserve: price.1.map(|minor| Amount::new(minor).unwrap()),
+                opens_at: Timestamp::new(span.0),
+                closes_at: Timestamp::new(span.0 + span.1),
+                extension,
+                guests,
+                seller,
+                reopen_after: reopen.map(Millis::new),
+                outage_credit: credit.map(|(from, total_max)| OutageCredit {
+                    from: Millis::new(from),
+                    total_max: Millis::new(total_max),
+                }),
+            }
         },
     )
 }
@@ -116,7 +123,7 @@ fn view() -> impl Strategy<Value = View> {
     ]);
     let words = ("[a-z ]{0,20}", "[A-Z]{3}");
     let bids = (money(), option::of(user()), any::<u64>(), money(), option::of(any::<bool>()));
-    let rest = (time(), time(), any::<u32>(), any::<u64>(), any::<u32>());
+    let rest = (time(), time(), any::<u32>(), any::<u64>(), any::<u32>(), any::<u64>());
     (state, words, bids, rest, access(), option::of(outcome())).prop_map(
         |(state, (title, currency), bids, rest, guests, outcome)| View {
             state,
@@ -132,6 +139,7 @@ fn view() -> impl Strategy<Value = View> {
             extensions: rest.2,
             seq: Seq::new(rest.3),
             round: rest.4,
+            credited: Millis::new(rest.5),
             guests,
             outcome,
         },

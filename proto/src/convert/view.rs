@@ -5,7 +5,7 @@ use crate::common::v1 as wire;
 use gavel_rules::{
     auction::{AuctionState, Outcome, View},
     order::Seq,
-    time::Timestamp,
+    time::{Millis, Timestamp},
 };
 
 impl TryFrom<wire::View> for View {
@@ -32,6 +32,7 @@ impl TryFrom<wire::View> for View {
                 .transpose()
                 .map_err(|error| error.within("outcome"))?,
             round: from.round,
+            credited: Millis::new(from.credited_ms),
         })
     }
 }
@@ -54,6 +55,7 @@ impl From<View> for wire::View {
             guests: wire::GuestAccess::from(view.guests).into(),
             outcome: view.outcome.map(Into::into),
             round: view.round,
+            credited_ms: view.credited.get(),
         }
     }
 }

@@ -83,6 +83,7 @@ impl Lot {
             guests: GuestAccess::Bid,
             seller: None,
             reopen_after: Some(REOPEN_AFTER),
+            outage_credit: None,
         };
         rules.check().map_err(|error| error.to_string())?;
         Ok(rules)

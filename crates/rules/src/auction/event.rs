@@ -74,6 +74,13 @@ pub enum EventKind {
         /// When it closes, with the pause credited.
         closes_at: Timestamp,
     },
+    /// Bids could not be taken for a while; the close moves by policy.
+    Credited {
+        /// Since when, as far as that is known.
+        since: Timestamp,
+        /// When it closes, with the outage credited.
+        closes_at: Timestamp,
+    },
     /// Bidding is over.
     Closed {
         /// How it ended.

@@ -5,7 +5,7 @@ use crate::{
     amount::Amount,
     id::{BidId, UserId},
     order::Seq,
-    time::Timestamp,
+    time::{Millis, Timestamp},
 };
 use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
 use serde::{Deserialize, Serialize};
@@ -50,6 +50,13 @@ pub(super) struct Standing {
     pub(super) extensions: u32,
     pub(super) outcome: Option<Outcome>,
     pub(super) round: u32,
+    /// What outages have moved the close by in this round.
+    #[serde(default)]
+    pub(super) credited: Millis,
+    /// Until when the auction is known to have been served: no outage that is
+    /// credited begins before it, so that no time is credited twice.
+    #[serde(default)]
+    pub(super) served_until: Timestamp,
 }
 
 /// A [`Fold`] as it is kept.
@@ -75,6 +82,7 @@ impl Fold {
             | EventKind::Opened { .. }
             | EventKind::Paused { .. }
             | EventKind::Resumed { .. }
+            | EventKind::Credited { .. }
             | EventKind::Closed { .. } => {}
         }
         Ok(())
@@ -140,6 +148,11 @@ impl Standing {
                 self.state = AuctionState::Open;
                 self.closes_at = *closes_at;
             }
+            EventKind::Credited { closes_at, .. } => {
+                let credit = closes_at.since(self.closes_at);
+                self.credited = Millis::new(self.credited.get().saturating_add(credit.get()));
+                self.closes_at = *closes_at;
+            }
             EventKind::Closed { outcome } => {
                 self.state = AuctionState::Closed;
                 self.closed_at = event.at;
@@ -147,6 +160,10 @@ impl Standing {
             }
             EventKind::Reopened { opens_at, closes_at } => self.reopen(*opens_at, *closes_at),
         }
+        let opened = matches!(event.kind, EventKind::Opened { .. });
+        // A late opening is no sign that bids were taken since it was due.
+        let served_until = if opened { self.opens_at } else { event.at };
+        self.served_until = self.served_until.max(served_until);
         Ok(())
     }
 
@@ -201,6 +218,7 @@ impl Standing {
             guests: rules.map(|rules| rules.guests).unwrap_or_default(),
             outcome: self.outcome.clone(),
             round: self.round,
+            credited: self.credited,
         }
     }
 }

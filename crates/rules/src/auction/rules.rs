@@ -1,6 +1,6 @@
 //! How an auction runs, fixed when it is made.
 
-use super::{Extension, IncrementTable};
+use super::{Extension, IncrementTable, OUTAGE_MIN, OutageCredit};
 use crate::{
     amount::Amount,
     id::UserId,
@@ -40,6 +40,9 @@ pub struct AuctionRules {
     /// A demo auction opens again this long after it closed, for as long as
     /// it was open the first time.
     pub reopen_after: Option<Millis>,
+    /// What is given back of the time that outages take; none means nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outage_credit: Option<OutageCredit>,
 }
 
 /// What a guest may do in a room.
@@ -100,6 +103,14 @@ impl AuctionRules {
         }
         if self.reopen_after.is_some_and(|after| after > LENGTH_MAX) {
             return refuse("reopen_after", "must be at most 30 days");
+        }
+        if let Some(credit) = &self.outage_credit {
+            if credit.from < OUTAGE_MIN {
+                return refuse("outage_credit.from", "must be at least 2 seconds");
+            }
+            if credit.total_max < credit.from || credit.total_max > LENGTH_MAX {
+                return refuse("outage_credit.total_max", "must be at least from, at most 30 days");
+            }
         }
         Ok(())
     }

@@ -23,6 +23,12 @@ pub enum Input {
     },
     /// Time passed.
     Tick,
+    /// Bids can be taken again, after an outage; before anything else is
+    /// decided.
+    Outage {
+        /// When it is last known that they could be taken.
+        since: Timestamp,
+    },
     /// An administrator pauses.
     Pause {
         /// Why.
@@ -94,6 +100,7 @@ impl Auction {
                 actions.push(Action::Answer { token, verdict });
             }
             Input::Tick => self.tick(now, actions),
+            Input::Outage { since } => self.credit(since, now, actions),
             Input::Pause { reason } => self.pause(reason, now, actions),
             Input::Resume => self.resume(now, actions),
             Input::Close => self.close_by_hand(now, actions),
@@ -126,6 +133,21 @@ impl Auction {
             AuctionState::Paused => return,
         };
         self.propose(kind, now, Guard { not_before: Some(due), not_after: None }, actions);
+    }
+
+    /// Gives the outage back as far as the policy goes; a due opening, which
+    /// it held up as well, comes first.
+    fn credit(&mut self, since: Timestamp, now: Timestamp, actions: &mut Vec<Action>) {
+        if self.draft.is_some() || self.standing().credit(since, now).is_none() {
+            return;
+        }
+        if self.standing().state == AuctionState::Scheduled {
+            self.tick(now, actions);
+        }
+        if let Some((since, closes_at)) = self.standing().credit(since, now) {
+            let kind = EventKind::Credited { since, closes_at };
+            self.propose(kind, now, Guard::default(), actions);
+        }
     }
 
     fn bid(&mut self, bid: Bid, now: Timestamp, actions: &mut Vec<Action>) -> Verdict {
@@ -264,6 +286,24 @@ impl Standing {
             AuctionState::Paused => None,
             AuctionState::Closed => self.closed_at.checked_add(rules.reopen_after?),
         }
+    }
+
+    /// From when an outage until `now` counts, and when the auction closes
+    /// with it credited; none where nothing is to be credited.
+    fn credit(&self, since: Timestamp, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
+        let policy = self.rules.as_ref()?.outage_credit?;
+        let serves = match self.state {
+            AuctionState::Open => true,
+            AuctionState::Scheduled => self.opens_at <= now,
+            AuctionState::Paused | AuctionState::Closed => false,
+        };
+        let since = since.max(self.served_until).max(self.opens_at);
+        // What had run out before the outage began has lost nothing.
+        if !serves || since >= self.closes_at {
+            return None;
+        }
+        let credit = policy.credit(since, now, self.credited)?;
+        Some((since, self.closes_at.saturating_add(credit)))
     }
 
     /// Why the bid cannot be accepted at `now`, if it cannot.

@@ -3,6 +3,7 @@
 mod bids;
 mod clock;
 mod commands;
+mod credit;
 mod draft;
 pub(crate) mod properties;
 mod rules;
@@ -45,6 +46,7 @@ fn plain() -> AuctionRules {
         guests: GuestAccess::View,
         seller: Some(user("seller")),
         reopen_after: None,
+        outage_credit: None,
     }
 }
 

@@ -1,7 +1,12 @@
 //! What everybody may know of an auction.
 
 use super::{GuestAccess, Outcome};
-use crate::{amount::Amount, id::UserId, order::Seq, time::Timestamp};
+use crate::{
+    amount::Amount,
+    id::UserId,
+    order::Seq,
+    time::{Millis, Timestamp},
+};
 use alloc::string::String;
 use serde::{Deserialize, Serialize};
 
@@ -53,4 +58,6 @@ pub struct View {
     pub outcome: Option<Outcome>,
     /// Counts how often it opened again.
     pub round: u32,
+    /// What outages have moved the close by in this round.
+    pub credited: Millis,
 }

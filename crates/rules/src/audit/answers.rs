@@ -131,6 +131,7 @@ impl<'a> Answers<'a> {
                 | EventKind::Opened { .. }
                 | EventKind::Paused { .. }
                 | EventKind::Resumed { .. }
+                | EventKind::Credited { .. }
                 | EventKind::Closed { .. }
                 | EventKind::Reopened { .. } => told(event),
             };

@@ -9,7 +9,7 @@ use crate::{
     auction::{AuctionRules, AuctionSnapshot, AuctionState, Event, EventKind, Outcome},
     id::{BidId, UserId},
     order::{Epoch, Seq},
-    time::Timestamp,
+    time::{Millis, Timestamp},
 };
 use alloc::{boxed::Box, collections::BTreeMap, format, string::String, vec::Vec};
 
@@ -40,6 +40,8 @@ pub(super) struct Moment<'a> {
     extensions: Option<u32>,
     paused_at: Option<Timestamp>,
     closed_at: Option<Timestamp>,
+    credited: Option<Millis>,
+    served_until: Option<Timestamp>,
 }
 
 /// The price and what follows from it.
@@ -213,6 +215,8 @@ impl Moment<'_> {
             extensions: Some(0),
             paused_at: None,
             closed_at: None,
+            credited: Some(Millis::default()),
+            served_until: None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Good histories are found good, and each corruption of one is found.
 
+mod credit;
 mod planted;
 mod properties;
 mod world;

@@ -141,6 +141,7 @@ pub(super) fn told(event: &Event) -> String {
         }
         EventKind::Paused { .. } => "a pause".to_owned(),
         EventKind::Resumed { .. } => "a resumption".to_owned(),
+        EventKind::Credited { since, .. } => format!("a credit for an outage since {since}"),
         EventKind::Closed { outcome } => format!("the close, {}", result(outcome)),
         EventKind::Reopened { .. } => "a reopening".to_owned(),
     };

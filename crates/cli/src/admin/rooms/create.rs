@@ -3,7 +3,7 @@
 use crate::{failure::Failure, units};
 use gavel_rules::{
     amount::Amount,
-    auction::{AuctionRules, Band, Extension, ExtensionMode, GuestAccess, IncrementTable},
+    auction::{AuctionRules, Band, Extension, ExtensionMode, GuestAccess, IncrementTable, OutageCredit},
     id::UserId,
     time::{Millis, Timestamp},
 };
@@ -56,6 +56,13 @@ pub(crate) struct CreateArgs {
     /// Open again this long after each close, for demonstrations.
     #[arg(long, value_parser = units::duration)]
     reopen_after: Option<Millis>,
+    /// Give time back in which nobody could bid: the close moves by each
+    /// outage, by this much at most in all.
+    #[arg(long, value_name = "TOTAL_MAX", value_parser = units::duration)]
+    credit_outages: Option<Millis>,
+    /// Shorter outages are not given back; at least 2s.
+    #[arg(long, default_value = "2s", value_name = "FROM", value_parser = units::duration)]
+    credit_outages_from: Millis,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -110,6 +117,9 @@ impl CreateArgs {
             },
             seller: self.seller,
             reopen_after: self.reopen_after,
+            outage_credit: self
+                .credit_outages
+                .map(|total_max| OutageCredit { from: self.credit_outages_from, total_max }),
         };
         rules.check().map_err(|error| Failure::Usage(error.to_string()))?;
         Ok((self.id, rules))

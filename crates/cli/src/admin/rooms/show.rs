@@ -32,6 +32,9 @@ pub(crate) fn room(room: &Room, as_json: bool) -> Result<(), Failure> {
         line("bids", view.bid_count.to_string());
         line("minimum", units::show(view.minimum));
         line("closes", closes(view.closes_at));
+        if view.credited_ms > 0 {
+            line("outages credited", format!("{} s", view.credited_ms / 1000));
+        }
         line("seq", view.seq.to_string());
         line("viewers", room.viewers.to_string());
         if let Some(met) = view.reserve_met {
@@ -119,6 +122,7 @@ fn to_json(room: &Room) -> Value {
             "opensAt": view.opens_at,
             "closesAt": view.closes_at,
             "extensions": view.extensions,
+            "creditedMs": view.credited_ms,
             "reserveMet": view.reserve_met,
             "seq": view.seq,
             "round": view.round,

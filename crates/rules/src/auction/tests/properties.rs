@@ -15,6 +15,8 @@ enum Op {
         over: i64,
     },
     Do(Input),
+    /// Bids could not be taken for so long.
+    Outage(u64),
     /// The append is decided by the store.
     Store,
     Lose,
@@ -46,6 +48,11 @@ impl World {
                 self.step(bid(&format!("u{bidder}"), &format!("b{bid_id}"), amount));
             }
             Op::Do(input) => self.step(input),
+            Op::Outage(ms) => {
+                let since = at(self.now);
+                self.now += ms;
+                self.step(Input::Outage { since });
+            }
             Op::Store => return self.store(),
             Op::Lose => {
                 self.auction.abandon();
@@ -112,6 +119,10 @@ struct Checker {
     closed: bool,
     price: Option<Amount>,
     extensions: u32,
+    credited: u64,
+    /// No outage begins before it.
+    served_until: Timestamp,
+    opens_at: Timestamp,
     bids: BTreeMap<(UserId, BidId), u64>,
 }
 
@@ -128,7 +139,9 @@ impl Checker {
         let reopens = matches!(event.kind, EventKind::Reopened { .. });
         assert_eq!(self.closed, reopens, "invariant 9: a close happens once and stays");
         match &event.kind {
-            EventKind::Created { .. } => self.closes_at = rules.closes_at,
+            EventKind::Created { .. } => {
+                (self.opens_at, self.closes_at) = (rules.opens_at, rules.closes_at);
+            }
             EventKind::Opened { closes_at } => {
                 assert_eq!(*closes_at, self.closes_at);
                 self.open = true;
@@ -150,14 +163,32 @@ impl Checker {
                 assert!(!self.open && *closes_at >= self.closes_at, "a pause takes no time away");
                 (self.open, self.closes_at) = (true, *closes_at);
             }
+            EventKind::Credited { since, closes_at } => {
+                self.credit(rules, event.at, *since, *closes_at);
+            }
             EventKind::Closed { outcome } => {
                 assert_eq!(*outcome == Outcome::NoBids, self.price.is_none());
                 (self.open, self.closed) = (false, true);
             }
-            EventKind::Reopened { closes_at, .. } => {
-                *self = Self { closes_at: *closes_at, ..Self::default() };
+            EventKind::Reopened { opens_at, closes_at } => {
+                let (opens_at, closes_at) = (*opens_at, *closes_at);
+                *self = Self { opens_at, closes_at, ..Self::default() };
             }
         }
+        let opened = matches!(event.kind, EventKind::Opened { .. });
+        self.served_until = if opened { self.opens_at } else { event.at };
+    }
+
+    fn credit(&mut self, rules: &AuctionRules, now: Timestamp, since: Timestamp, to: Timestamp) {
+        assert!(self.open, "invariant 9: only an open auction is credited");
+        assert!(since >= self.served_until, "no time is credited twice");
+        assert!(since < self.closes_at && to > self.closes_at);
+        let policy = rules.outage_credit.expect("a policy");
+        let credit = to.since(self.closes_at);
+        self.credited += credit.get();
+        assert!(now.since(since) >= policy.from && credit <= now.since(since));
+        assert!(self.credited <= policy.total_max.get(), "invariant 9: bounded");
+        self.closes_at = to;
     }
 
     fn extend(&mut self, rules: &AuctionRules, now: Timestamp, extended_to: Option<Timestamp>) {
@@ -181,6 +212,7 @@ fn ops() -> impl Strategy<Value = Vec<(u64, Op)>> {
     let op = prop_oneof![
         30 => bid,
         10 => Just(Op::Do(Input::Tick)),
+        2 => (0..6_000_u64).prop_map(Op::Outage),
         2 => Just(Op::Do(pause)),
         6 => Just(Op::Do(Input::Resume)),
         1 => Just(Op::Do(Input::Close)),
@@ -201,8 +233,12 @@ pub(crate) fn any_rules() -> impl Strategy<Value = AuctionRules> {
     let opening = prop_oneof![4 => Just(100), 1 => Just(Amount::MAX.minor() - 60)];
     let reserve = proptest::option::of(50..400_u64);
     let reopen = proptest::option::of(0..900_u64);
-    (soft_close, opening, reserve, reopen, 1..6_000_u64).prop_map(
-        |(extension, opening, reserve, reopen, length)| AuctionRules {
+    let credit = proptest::option::of((2_000..4_000_u64, 0..9_000_u64).prop_map(|(from, more)| {
+        let (from, total_max) = (Millis::new(from), Millis::new(from + more));
+        OutageCredit { from, total_max }
+    }));
+    (soft_close, opening, reserve, reopen, credit, 1..6_000_u64).prop_map(
+        |(extension, opening, reserve, reopen, outage_credit, length)| AuctionRules {
             opening_price: cents(opening),
             reserve: reserve.map(cents),
             opens_at: at(1),
@@ -210,6 +246,7 @@ pub(crate) fn any_rules() -> impl Strategy<Value = AuctionRules> {
             extension,
             seller: Some(user("u0")),
             reopen_after: reopen.map(Millis::new),
+            outage_credit,
             ..plain()
         },
     )
@@ -275,5 +312,5 @@ fn random_lives_reach_every_kind_of_event() {
             *kinds.entry(kind).or_insert(0_u32) += 1;
         }
     }
-    assert!(kinds.len() == 7 && kinds.values().all(|count| *count >= 20), "{kinds:?}");
+    assert!(kinds.len() == 8 && kinds.values().all(|count| *count >= 20), "{kinds:?}");
 }

@@ -23,6 +23,15 @@ fn rules_that_cannot_be_are_refused_by_name() {
         ("extension.window", soft(ExtensionMode::Add, long.get(), 1, 1)),
         ("reopen_after", AuctionRules { reopen_after, ..plain() }),
     ];
+    for (field, from, total_max) in [
+        ("outage_credit.from", 1_999, 9_000),
+        ("outage_credit.total_max", 2_000, 1_999),
+        ("outage_credit.total_max", 2_000, long.get()),
+    ] {
+        let (from, total_max) = (Millis::new(from), Millis::new(total_max));
+        let outage_credit = Some(OutageCredit { from, total_max });
+        assert_eq!(refused_field(AuctionRules { outage_credit, ..plain() }), field);
+    }
     for (field, rules) in cases {
         assert_eq!(refused_field(rules), field);
     }

@@ -8,15 +8,23 @@ const RULES: &str = concat!(
     r#""rules":{"title":"A lamp","currency":"EUR","opening_price":100,"#,
     r#""increments":[{"from":0,"step":10}],"reserve":500,"opens_at":1000,"closes_at":61000,"#,
     r#""extension":{"mode":"reset_to","window":5000,"by":2000,"extensions_max":3},"#,
-    r#""guests":"view","seller":"seller","reopen_after":9000}"#,
+    r#""guests":"view","seller":"seller","reopen_after":9000,"#,
+    r#""outage_credit":{"from":2000,"total_max":60000}}"#,
 );
+/// How they ended before outages were credited.
+const NO_CREDIT: &str = r#","outage_credit":{"from":2000,"total_max":60000}"#;
 
 fn full() -> AuctionRules {
     AuctionRules {
         reserve: Some(cents(500)),
         reopen_after: Some(Millis::new(9_000)),
+        outage_credit: Some(credit()),
         ..soft(ExtensionMode::ResetTo, 5_000, 2_000, 3)
     }
+}
+
+fn credit() -> OutageCredit {
+    OutageCredit { from: Millis::new(2_000), total_max: Millis::new(60_000) }
 }
 
 fn bid_accepted(extended_to: Option<Timestamp>) -> EventKind {
@@ -59,6 +67,10 @@ fn every_event_keeps_its_stored_form() {
             r#"{"seq":9,"at":5,"kind":"resumed","closes_at":6}"#,
         ),
         (
+            EventKind::Credited { since: at(4), closes_at: at(6) },
+            r#"{"seq":9,"at":5,"kind":"credited","since":4,"closes_at":6}"#,
+        ),
+        (
             closed(sold),
             r#"{"seq":9,"at":5,"kind":"closed","outcome":{"sold":{"winner":"ann","amount":100}}}"#,
         ),
@@ -87,7 +99,8 @@ fn a_snapshot_keeps_its_stored_form() {
         concat!(
             r#"{{"standing":{{{},"state":"open","seq":3,"high_bid":["ann",100],"minimum":110,"#,
             r#""bid_count":1,"opens_at":1000,"closes_at":61000,"closed_at":0,"paused_at":0,"#,
-            r#""extensions":0,"outcome":null,"round":0}},"answers":[{{"bid_id":"a-1","#,
+            r#""extensions":0,"outcome":null,"round":0,"credited":0,"served_until":2000}},"#,
+            r#""answers":[{{"bid_id":"a-1","#,
             r#""bidder":"ann","amount":100,"seq":3,"at":2000,"minimum_next":110}}]}}"#,
         ),
         RULES
@@ -96,6 +109,26 @@ fn a_snapshot_keeps_its_stored_form() {
     assert_eq!(serde_json::to_string(&snapshot).expect("json"), line);
     assert_eq!(serde_json::from_str::<AuctionSnapshot>(&line).expect("json"), snapshot);
     assert_eq!(snapshot.seq(), Seq::new(3));
+}
+
+#[test]
+fn what_was_stored_before_outages_were_credited_is_read_as_crediting_none() {
+    let mut auction = open(AuctionRules { outage_credit: None, ..full() });
+    stored(&mut auction, bid("ann", "a-1", 100), 2_000);
+    let line = serde_json::to_string(&auction.to_snapshot()).expect("json");
+    let old = line.replace(r#","credited":0,"served_until":2000"#, "");
+    assert!(old.len() < line.len() && !old.contains("credit"), "{old}");
+    let mut auction = Auction::from_snapshot(serde_json::from_str(&old).expect(&old));
+    assert_eq!(auction.view().credited, Millis::new(0));
+    let outage = Input::Outage { since: at(2_000) };
+    assert_eq!(step(&mut auction, outage, 9_000), vec![]);
+
+    let created = alloc::format!(r#"{{"seq":1,"at":5,"kind":"created",{RULES}}}"#);
+    let old = created.replace(NO_CREDIT, "");
+    let EventKind::Created { rules } = serde_json::from_str::<Event>(&old).expect(&old).kind else {
+        panic!("{old}")
+    };
+    assert_eq!(*rules, AuctionRules { outage_credit: None, ..full() });
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::{
         violation::{money, result, told},
     },
     order::Seq,
-    time::Timestamp,
+    time::{Millis, Timestamp},
 };
 use alloc::{format, string::String};
 
@@ -30,6 +30,14 @@ impl<'a> Replay<'a> {
         if !matches!(event.kind, EventKind::BidAccepted { .. }) {
             self.turns.push(event.seq);
         }
+        self.change(place, event, moment)?;
+        let late_opening = matches!(event.kind, EventKind::Opened { .. });
+        let served_until = if late_opening { moment.opens_at } else { Some(event.at) };
+        moment.served_until = moment.served_until.max(served_until);
+        Ok(())
+    }
+
+    fn change(&mut self, place: usize, event: &'a Event, moment: &mut Moment<'a>) -> Checked {
         match &event.kind {
             EventKind::Created { rules } => {
                 self.rules = Some(rules);
@@ -40,6 +48,9 @@ impl<'a> Replay<'a> {
             EventKind::BidAccepted { .. } => self.bid(place, event, moment),
             EventKind::Paused { .. } => self.pause(event, moment),
             EventKind::Resumed { closes_at } => self.resume(event, *closes_at, moment),
+            EventKind::Credited { since, closes_at } => {
+                self.credit(event, *since, *closes_at, moment)
+            }
             EventKind::Closed { outcome } => self.close(event, outcome, moment),
             EventKind::Reopened { opens_at, closes_at } => {
                 self.reopen(event, *opens_at, *closes_at, moment)
@@ -165,6 +176,38 @@ impl<'a> Replay<'a> {
             moment.paused_at.zip(moment.closes_at).map(credited),
         )?;
         (moment.state, moment.closes_at) = (Some(AuctionState::Open), Some(closes_at));
+        Ok(())
+    }
+
+    fn credit(
+        &self,
+        event: &Event,
+        since: Timestamp,
+        closes_at: Timestamp,
+        moment: &mut Moment<'_>,
+    ) -> Checked {
+        self.wants(event, moment, AuctionState::Open)?;
+        let Some(rules) = self.rules else { return Ok(()) };
+        let Some(policy) = rules.outage_credit else {
+            return self.broken(Invariant::InTime, told(event), "its rules give nothing back");
+        };
+        if let Some(served) = moment.served_until.filter(|served| since < *served) {
+            let against = format!("it was served until {served}");
+            return self.broken(Invariant::InTime, told(event), against);
+        }
+        let before = moment.closes_at;
+        if let Some(before) = before.filter(|before| since >= *before) {
+            let against = format!("its time had run out at {before}");
+            return self.broken(Invariant::InTime, told(event), against);
+        }
+        if let Some((before, credited)) = before.zip(moment.credited) {
+            let Some(credit) = policy.credit(since, event.at, credited) else {
+                return self.broken(Invariant::InTime, told(event), "the policy gives nothing");
+            };
+            self.wants_close_at(event, closes_at, Some(before.saturating_add(credit)))?;
+            moment.credited = Some(Millis::new(credited.get().saturating_add(credit.get())));
+        }
+        moment.closes_at = Some(closes_at);
         Ok(())
     }
 

@@ -15,6 +15,7 @@ enum Op {
     Send { bidder: u8, bid_id: u8, over: i64 },
     Decide(Fate),
     Do(Input),
+    Outage(u64),
     FailOver,
     ShowStates,
 }
@@ -34,6 +35,7 @@ fn ops() -> impl Strategy<Value = Vec<(u64, Op)>> {
         2 => Just(Op::Do(Input::Pause { reason: "fire".to_owned() })),
         6 => Just(Op::Do(Input::Resume)),
         1 => Just(Op::Do(Input::Close)),
+        2 => (0..6_000_u64).prop_map(Op::Outage),
         1 => Just(Op::FailOver),
         2 => Just(Op::ShowStates),
     ];
@@ -52,6 +54,11 @@ fn lived(rules: crate::AuctionRules, ops: Vec<(u64, Op)>) -> (Stream, Vec<Histor
             }
             Op::Decide(fate) => world.decide(fate),
             Op::Do(input) => world.command(input),
+            Op::Outage(ms) => {
+                let since = at(world.now);
+                world.now += ms;
+                world.command(Input::Outage { since });
+            }
             Op::FailOver => world.fail_over(),
             Op::ShowStates => world.show_states(),
         }
@@ -104,6 +111,12 @@ fn corrupt(kind: u8, place: usize, stream: &mut Stream, history: &mut History) -
             history.sights.insert(sight + 1, twin);
             return again;
         }
+        (14, ..) => match &mut stream.events[event].event.kind {
+            EventKind::Credited { closes_at, .. } => {
+                *closes_at = closes_at.saturating_add(crate::Millis::new(1));
+            }
+            _ => return false,
+        },
         _ => return false,
     }
     true
@@ -134,7 +147,7 @@ proptest! {
 
     #[test]
     fn what_is_changed_afterwards_is_found(
-        rules in any_rules(), ops in ops(), kind in 0..14_u8, place in 0..1_000_usize,
+        rules in any_rules(), ops in ops(), kind in 0..15_u8, place in 0..1_000_usize,
     ) {
         let (mut stream, mut histories) = lived(rules, ops);
         prop_assume!(corrupt(kind, place, &mut stream, &mut histories[0]));
