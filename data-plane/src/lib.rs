@@ -8,6 +8,7 @@ mod bid;
 pub mod close;
 pub mod codec;
 pub mod config;
+mod contact;
 mod control;
 mod heartbeat;
 mod http;

@@ -4,6 +4,7 @@ use crate::{
     admission::Admission,
     auth::Verifier,
     config::Config,
+    contact::{self, Contact},
     control::{self, Control},
     heartbeat::Wheel,
     http,
@@ -62,6 +63,8 @@ pub(crate) struct Shell {
     pub control: Control,
     /// Where rooms are stored.
     pub store: Arc<dyn RoomStore>,
+    /// Whether the store is there.
+    pub contact: Contact,
     /// The auction clock as this node knows it.
     pub clock: AuctionClock,
     /// Who may open a socket.
@@ -160,6 +163,7 @@ impl Node {
         drop(tasks.spawn("heartbeat", async move {
             stop.run_until_cancelled(wheel).await;
         }));
+        drop(tasks.spawn("contact", contact::run(Arc::clone(&shell))));
         control::start(&shell);
         tracing::info!(node.id = %shell.id, http = %http_addr, relay = %relay_addr, "node listens");
         Ok(Self { shell, http_addr, relay_addr })
@@ -253,6 +257,7 @@ pub(crate) fn shell(config: Config, store: Arc<dyn RoomStore>) -> anyhow::Result
         links: Links::default(),
         control: Control::new(&config.control.endpoint),
         store,
+        contact: Contact::default(),
         clock: AuctionClock::default(),
         admission: Admission::default(),
         sockets: http::Sockets::default(),

@@ -129,6 +129,8 @@ pub(crate) enum Input {
     EdgeLost(u64),
     /// An administrator's wish.
     Command(Command, oneshot::Sender<CommandDone>),
+    /// The store could not be reached since then, and can be now.
+    Outage(Timestamp),
     /// Flags or limits changed.
     SettingsChanged,
 }

@@ -11,6 +11,7 @@
 #[cfg(test)]
 mod conformance;
 mod folding;
+mod heartbeats;
 mod limiter;
 mod memory;
 mod redb;
@@ -21,8 +22,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use gavel_rules::{
-    Auction, AuctionSnapshot, BidId, Epoch, Event, Generation, Guard, Millis, NodeId, RoomId, Seq,
-    Timestamp, UserId, View,
+    Auction, AuctionSnapshot, BidId, Epoch, Event, Generation, Guard, Incarnation, Millis, NodeId,
+    RoomId, Seq, Timestamp, UserId, View,
 };
 
 pub(crate) use self::folding::BEFORE_MAX;
@@ -52,7 +53,8 @@ pub trait RoomStore: Debug + Send + Sync + 'static {
     /// Makes `owner` the owner of the room under `epoch` and returns the room.
     ///
     /// Succeeds with an epoch higher than the room's, or again with the same epoch and owner.
-    /// From then on appends under any other epoch are fenced.
+    /// From then on appends under any other epoch are fenced. Also tells when the owner before was
+    /// last heard of.
     async fn claim(&self, room: &RoomId, epoch: Epoch, owner: &NodeId)
     -> Result<Claim, StoreError>;
 
@@ -103,6 +105,14 @@ pub trait RoomStore: Debug + Send + Sync + 'static {
         window: Millis,
     ) -> Result<Take, StoreError>;
 
+    /// Notes that this run of `node` is there and reaches the store, by whose clock it is told the
+    /// time. This is all that is known of an owner whose rooms are quiet.
+    async fn heartbeat(
+        &self,
+        node: &NodeId,
+        incarnation: Incarnation,
+    ) -> Result<Timestamp, StoreError>;
+
     /// The store's clock, which is the auction clock and never goes back.
     async fn now(&self) -> Result<Timestamp, StoreError>;
 
@@ -139,6 +149,9 @@ pub struct Loaded {
     pub owner: Option<NodeId>,
     /// The store's clock during the load.
     pub now: Timestamp,
+    /// After a claim, when the owner before was last heard of, be it another run of the claimant;
+    /// none where that is not known, and in plain loads.
+    pub heard_at: Option<Timestamp>,
 }
 
 /// The outcome of an append.

@@ -389,6 +389,7 @@ pub fn rules() -> AuctionRules {
         guests: GuestAccess::Bid,
         seller: None,
         reopen_after: None,
+        outage_credit: None,
     }
 }
 

@@ -85,6 +85,7 @@ fn rules(title: &str) -> AuctionRules {
         guests: GuestAccess::View,
         seller: None,
         reopen_after: None,
+        outage_credit: None,
     }
 }
 

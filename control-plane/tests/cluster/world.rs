@@ -63,6 +63,7 @@ pub(crate) fn rules(title: &str) -> common::AuctionRules {
         guests: common::GuestAccess::Bid.into(),
         seller: None,
         reopen_after_ms: None,
+        outage_credit: None,
     }
 }
 

@@ -70,7 +70,8 @@ impl Room {
         let Role::Edge(edge) = std::mem::replace(&mut self.role, Role::Resolving) else { return };
         tracing::info!(room.id = %self.id, owner = %edge.owner, "its owner is out of reach: deciding here");
         self.shell.metrics.stood_in();
-        self.role = Role::Owner(Box::new(Owner::deputy(self.epoch, edge)));
+        let now = self.shell.now();
+        self.role = Role::Owner(Box::new(Owner::deputy(self.epoch, edge, now)));
     }
 
     /// Whether an assignment names the owner that this node stands in for: that

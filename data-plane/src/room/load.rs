@@ -106,6 +106,7 @@ mod tests {
             guests: GuestAccess::Bid,
             seller: None,
             reopen_after: None,
+            outage_credit: None,
         };
         let closes_at = rules.closes_at;
         let view = View { state, closes_at, ..Auction::empty().view() };

@@ -57,6 +57,10 @@ pub(super) struct Owner {
     /// The command in the append that is out.
     command: Option<oneshot::Sender<CommandDone>>,
     wake_at: Option<Timestamp>,
+    /// When this owner claimed the room, or stood in.
+    decides_since: Timestamp,
+    /// Since when bids could not be taken, where that is still to be credited.
+    lost_since: Option<Timestamp>,
     /// Who owns the room next, as soon as no append is out.
     leaving_to: Option<Assignment>,
 }
@@ -107,15 +111,18 @@ impl Owner {
             batch: Vec::new(),
             command: None,
             wake_at: None,
+            decides_since: at_once,
+            lost_since: None,
             leaving_to: None,
         }
     }
 
     /// One that stands in for the owner that `edge` cannot reach; the epoch is
     /// the one that the store holds.
-    pub(super) fn deputy(epoch: Epoch, edge: EdgeRole) -> Self {
+    pub(super) fn deputy(epoch: Epoch, edge: EdgeRole, now: Timestamp) -> Self {
         let phase = Phase::Load(Timestamp::new(0));
-        Self { stands_in_for: Some(edge), phase, ..Self::new(epoch, None) }
+        let stands_in_for = Some(edge);
+        Self { stands_in_for, phase, decides_since: now, ..Self::new(epoch, None) }
     }
 
     /// The owner that this node stands in for, if it does.
@@ -137,6 +144,25 @@ impl Owner {
         self.epoch
     }
 
+    /// Since then bids could not be taken, as far as this owner had the room.
+    fn lose(&mut self, since: Timestamp) {
+        let since = since.max(self.decides_since);
+        self.lost_since = Some(self.lost_since.map_or(since, |before| before.min(since)));
+    }
+
+    /// Proposes what is to be credited for outages, of which one may go on.
+    fn credit(&mut self, lost: Option<Timestamp>, now: Timestamp, actions: &mut Vec<Action>) {
+        if let Some(since) = lost {
+            self.lose(since);
+        }
+        let Some(since) = self.lost_since else { return };
+        self.wake_at = self.auction.step(auction::Input::Outage { since }, now, actions);
+        // What is proposed may not be stored: it is forgotten when there is no more to credit.
+        if actions.is_empty() {
+            self.lost_since = None;
+        }
+    }
+
     /// Another node is to go on; what is on its way to the store ends first.
     pub(super) fn leave_to(&mut self, next: Assignment) {
         self.leaving_to = Some(next);
@@ -146,6 +172,13 @@ impl Owner {
 // === impl Room ===
 
 impl Room {
+    /// The store could not be reached.
+    pub(super) fn on_outage(&mut self, since: Timestamp) {
+        if let Role::Owner(owner) = &mut self.role {
+            owner.lose(since);
+        }
+    }
+
     pub(super) fn become_owner(&mut self, assignment: Assignment) {
         self.become_nobody();
         self.epoch = assignment.epoch;
@@ -169,7 +202,10 @@ impl Room {
             }
             Phase::Claim(_) => {
                 let (shell, id, epoch) = (Arc::clone(&self.shell), self.id.clone(), owner.epoch);
-                let claim = async move { shell.store.claim(&id, epoch, &shell.id).await };
+                let claim = async move {
+                    shell.contact.begin(&shell).await;
+                    shell.store.claim(&id, epoch, &shell.id).await
+                };
                 self.work = Some(claim.map(Done::Claimed).boxed());
                 return None;
             }
@@ -201,7 +237,10 @@ impl Room {
     fn decide(&mut self, now: Timestamp) {
         let Role::Owner(owner) = &mut self.role else { return };
         let mut actions = Vec::new();
-        owner.wake_at = owner.auction.step(auction::Input::Tick, now, &mut actions);
+        owner.credit(self.shell.contact.lost_since(), now, &mut actions);
+        if actions.is_empty() {
+            owner.wake_at = owner.auction.step(auction::Input::Tick, now, &mut actions);
+        }
         if actions.is_empty()
             && let Some((command, done)) = self.commands.pop_front()
         {

@@ -9,6 +9,7 @@ use crate::{
 use gavel_rules::{
     id::{RoomId, SessionId},
     order::{Epoch, Position},
+    time::Timestamp,
 };
 use gavel_runtime::tasks;
 use parking_lot::Mutex;
@@ -114,9 +115,18 @@ impl Rooms {
 
     /// Tells every room that flags or limits changed.
     pub(crate) async fn settings_changed(&self) {
+        self.tell_all(|| Input::SettingsChanged).await;
+    }
+
+    /// Tells every room that the store could not be reached since then.
+    pub(crate) async fn outage(&self, since: Timestamp) {
+        self.tell_all(|| Input::Outage(since)).await;
+    }
+
+    async fn tell_all(&self, input: impl Fn() -> Input) {
         let inboxes: Vec<_> = self.inboxes.lock().values().cloned().collect();
         for inbox in inboxes {
-            drop(inbox.send(Input::SettingsChanged).await);
+            drop(inbox.send(input()).await);
         }
     }
 

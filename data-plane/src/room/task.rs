@@ -144,6 +144,7 @@ impl Room {
             Input::EdgeLost(stream) => self.on_edge_lost(stream),
             Input::Detach(stream) => self.edges.retain(|edge| edge.stream != stream),
             Input::Command(command, done) => self.commands.push_back((command, done)),
+            Input::Outage(since) => self.on_outage(since),
             Input::SettingsChanged => {
                 self.hub.reclass(&self.shell.live.get(), self.shell.now());
             }

@@ -2,6 +2,7 @@
 
 mod bid_limit;
 mod fixture;
+mod heartbeats;
 mod redb_restart;
 mod redis_faults;
 mod rooms;

@@ -5,11 +5,12 @@ use std::fmt;
 
 use async_trait::async_trait;
 use gavel_rules::{
-    AuctionSnapshot, BidId, Epoch, Event, Generation, Guard, Millis, NodeId, RoomId, Seq,
-    Timestamp, UserId,
+    AuctionSnapshot, BidId, Epoch, Event, Generation, Guard, Incarnation, Millis, NodeId, RoomId,
+    Seq, Timestamp, UserId,
 };
 use parking_lot::Mutex;
 
+use super::heartbeats::Heartbeats;
 use super::limiter::Limiter;
 use super::{
     Appended, Claim, Durability, EVENTS_KEPT, Loaded, RoomStore, StoreError, StoredEvent, Take,
@@ -27,6 +28,7 @@ pub struct MemoryStore {
 struct Inner {
     now: u64,
     rooms: HashMap<RoomId, Stored>,
+    heartbeats: HashMap<NodeId, Heartbeats>,
     limiter: Limiter,
 }
 
@@ -35,6 +37,8 @@ struct Stored {
     generation: Generation,
     epoch: Epoch,
     owner: NodeId,
+    claimed_at: Timestamp,
+    last_at: Timestamp,
     last: Seq,
     events: VecDeque<StoredEvent>,
     snapshot: Option<(Seq, AuctionSnapshot)>,
@@ -101,6 +105,8 @@ impl RoomStore for MemoryStore {
                 generation: Generation::new(now.as_millis()),
                 epoch,
                 owner: owner.clone(),
+                claimed_at: Timestamp::default(),
+                last_at: Timestamp::default(),
                 last: Seq::default(),
                 events: VecDeque::new(),
                 snapshot: None,
@@ -108,12 +114,18 @@ impl RoomStore for MemoryStore {
             if stored.epoch > epoch || (stored.epoch == epoch && stored.owner != *owner) {
                 return Err((stored.epoch, stored.owner.clone()));
             }
+            let heartbeats = inner.heartbeats.get(&stored.owner);
+            let heard_at = heartbeats.and_then(|beats| beats.heard_at(stored.claimed_at));
+            let heard_at = heard_at.map(|at| at.max(stored.last_at));
             stored.epoch = epoch;
             stored.owner = owner.clone();
-            Ok(stored.copy(now))
+            stored.claimed_at = now;
+            Ok((stored.copy(now), heard_at))
         });
         match claimed {
-            Ok(copied) => Ok(Claim::Claimed(Box::new(copied.fold()?))),
+            Ok((copied, heard_at)) => {
+                Ok(Claim::Claimed(Box::new(Loaded { heard_at, ..copied.fold()? })))
+            }
             Err((epoch, owner)) => Ok(Claim::Fenced { epoch, owner: Some(owner) }),
         }
     }
@@ -155,6 +167,7 @@ impl RoomStore for MemoryStore {
                 .events
                 .extend(events.iter().map(|event| StoredEvent { epoch, event: event.clone() }));
             stored.last = seq;
+            stored.last_at = now;
             Appended::Stored { seq, at: now }
         }))
     }
@@ -201,6 +214,18 @@ impl RoomStore for MemoryStore {
         window: Millis,
     ) -> Result<Take, StoreError> {
         Ok(self.enter(|inner, now| inner.limiter.take(user, bid, max, window, now)))
+    }
+
+    async fn heartbeat(
+        &self,
+        node: &NodeId,
+        incarnation: Incarnation,
+    ) -> Result<Timestamp, StoreError> {
+        Ok(self.enter(|inner, now| {
+            let held = inner.heartbeats.entry(node.clone()).or_default();
+            *held = held.beat(incarnation, now);
+            now
+        }))
     }
 
     async fn now(&self) -> Result<Timestamp, StoreError> {
@@ -260,6 +285,7 @@ impl Copied {
             epoch: self.epoch,
             owner: self.owner,
             now: self.now,
+            heard_at: None,
         })
     }
 }

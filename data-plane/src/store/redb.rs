@@ -5,6 +5,8 @@
 //! rooms.state      room        -> generation epoch owner seq now
 //! rooms.events     room, seq   -> epoch, event as JSON
 //! rooms.snapshots  room        -> seq, snapshot as JSON
+//! rooms.claims     room        -> when its owner claimed it
+//! nodes.heartbeats node        -> incarnation, first, last, last of the run before
 //! ```
 //!
 //! Appends of many rooms that wait at the same time go into one transaction and one sync. The bid
@@ -19,8 +21,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use gavel_rules::{
-    AuctionSnapshot, BidId, Epoch, Event, Generation, Guard, Millis, NodeId, RoomId, Seq,
-    Timestamp, UserId,
+    AuctionSnapshot, BidId, Epoch, Event, Generation, Guard, Incarnation, Millis, NodeId, RoomId,
+    Seq, Timestamp, UserId,
 };
 use gavel_runtime::clock;
 use gavel_runtime::disk::{Disk, DiskError, Fault, WriteTransaction};
@@ -88,6 +90,7 @@ impl RedbStore {
             epoch: Epoch::new(state.epoch),
             owner: Some(state.owner.parse().map_err(corrupt)?),
             now,
+            heard_at: None,
         })
     }
 }
@@ -102,19 +105,21 @@ impl RoomStore for RedbStore {
     ) -> Result<Claim, StoreError> {
         let is_claimed = |held: &Loaded| held.epoch == epoch && held.owner.as_ref() == Some(owner);
         let before = self.load_room(room).await?;
-        if is_claimed(&before) {
-            // An owner that comes back writes nothing, so a full disk does not keep it out.
-            return Ok(Claim::Claimed(Box::new(before)));
-        }
         let (id, by, clock) = (room.clone(), owner.to_string(), Arc::clone(&self.clock));
         let claim = self.disk.write(move |transaction| claim(transaction, &id, epoch, &by, &clock));
-        if let Some(held) = claim.await.map_err(class)? {
-            let owner = Some(held.owner.parse().map_err(corrupt)?);
-            return Ok(Claim::Fenced { epoch: Epoch::new(held.epoch), owner });
-        }
+        let heard_at = match claim.await.map_err(class) {
+            Ok(Ok(heard_at)) => heard_at,
+            Ok(Err(held)) => {
+                let owner = Some(held.owner.parse().map_err(corrupt)?);
+                return Ok(Claim::Fenced { epoch: Epoch::new(held.epoch), owner });
+            }
+            // An owner that comes back changes nothing, so a full disk does not keep it out.
+            Err(StoreError::Unavailable) if is_claimed(&before) => None,
+            Err(error) => return Err(error),
+        };
         let after = self.load_room(room).await?;
         if is_claimed(&after) {
-            return Ok(Claim::Claimed(Box::new(after)));
+            return Ok(Claim::Claimed(Box::new(Loaded { heard_at, ..after })));
         }
         // Somebody claimed a later epoch between the two calls.
         Ok(Claim::Fenced { epoch: after.epoch, owner: after.owner })
@@ -181,6 +186,19 @@ impl RoomStore for RedbStore {
     ) -> Result<Take, StoreError> {
         let mut limiter = self.limiter.lock();
         Ok(limiter.take(user, bid, max, window, self.clock.at_least(0)))
+    }
+
+    async fn heartbeat(
+        &self,
+        node: &NodeId,
+        incarnation: Incarnation,
+    ) -> Result<Timestamp, StoreError> {
+        let (node, now) = (node.clone(), self.clock.at_least(0));
+        let beat = move |transaction: &WriteTransaction| {
+            tables::beat(transaction, &node, incarnation, now)
+        };
+        self.disk.write(beat).await.map_err(class)?;
+        Ok(now)
     }
 
     async fn now(&self) -> Result<Timestamp, StoreError> {
@@ -251,31 +269,36 @@ impl Batch {
     }
 }
 
-/// Raises a room's fence; whoever holds it against that is returned.
+/// Raises a room's fence, and tells when the owner before was last heard of; or returns who holds
+/// it against that.
 fn claim(
     transaction: &WriteTransaction,
     room: &RoomId,
     epoch: Epoch,
     owner: &str,
     clock: &Clock,
-) -> Result<Option<State>, Fault> {
+) -> Result<Result<Option<Timestamp>, State>, Fault> {
     let mut states = transaction.open_table(tables::STATE)?;
     let held = tables::read_state(&states, room)?;
     let fences = |held: &State| {
         held.epoch > epoch.get() || (held.epoch == epoch.get() && held.owner != owner)
     };
+    if let Some(held) = held.as_ref().filter(|held| fences(held)) {
+        return Ok(Err(held.clone()));
+    }
+    let now = clock.at_least(held.as_ref().map_or(0, |held| held.now));
+    let heard_at = tables::put_claim(transaction, room, held.as_ref(), now)?;
     let state = match held {
-        Some(held) if fences(&held) => return Ok(Some(held)),
         Some(held) => State { epoch: epoch.get(), owner: owner.to_owned(), ..held },
         None => {
-            let now = clock.at_least(0).as_millis();
+            let now = now.as_millis();
             // A history is named by its beginning, so one that starts over has another name.
             let (generation, owner) = (now, owner.to_owned());
             State { generation, epoch: epoch.get(), owner, seq: 0, now }
         }
     };
     tables::write_state(&mut states, room, &state)?;
-    Ok(None)
+    Ok(Ok(heard_at))
 }
 
 /// A room that was never claimed.
@@ -287,6 +310,7 @@ fn nothing(now: Timestamp) -> Loaded {
         epoch: Epoch::default(),
         owner: None,
         now,
+        heard_at: None,
     }
 }
 

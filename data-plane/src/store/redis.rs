@@ -1,9 +1,10 @@
 //! The Redis engine: one stream, one hash and one snapshot for each room, under one hash tag.
 //!
 //! ```text
-//! gavel:room:{<id>}:meta      hash    generation epoch owner seq now
+//! gavel:room:{<id>}:meta      hash    generation epoch owner seq now claimed
 //! gavel:room:{<id>}:events    stream  <seq>-0 -> e epoch, d event as JSON
 //! gavel:room:{<id>}:snapshot  hash    seq, data: snapshot as JSON
+//! gavel:node:{<id>}:heartbeat hash    incarnation first last before, with an expiry
 //! gavel:limit:bid:{<user>}    sorted set of recent bids by their times, with an expiry
 //! ```
 //!
@@ -16,12 +17,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use gavel_rules::{
-    AuctionSnapshot, BidId, Epoch, Event, Generation, Guard, Millis, NodeId, RoomId, Seq,
-    Timestamp, UserId,
+    AuctionSnapshot, BidId, Epoch, Event, Generation, Guard, Incarnation, Millis, NodeId, RoomId,
+    Seq, Timestamp, UserId,
 };
 use gavel_runtime::redis::{FromRedisValue, Redis, Script, ToRedisArgs, cmd};
 
 use self::failure::{FailureLog, class, corrupt};
+use super::heartbeats::Heartbeats;
 use super::{
     Appended, Claim, Durability, EVENTS_KEPT, Loaded, RoomStore, StoreError, StoredEvent, Take,
     check_batch, folding::Folding,
@@ -29,6 +31,9 @@ use super::{
 
 /// Events read at a time; more than lie between two snapshots, so a load reads once.
 const PAGE_EVENTS: usize = 1024;
+
+/// A node that was not heard of for so long has left no room whose time could be given back.
+const HEARTBEAT_KEPT: Millis = Millis::new(30 * 24 * 3_600_000);
 
 const _: () = assert!(PAGE_EVENTS as u64 > super::SNAPSHOT_INTERVAL_EVENTS);
 
@@ -46,6 +51,7 @@ pub struct RedisStore {
 struct Scripts {
     append: Script,
     claim: Script,
+    heartbeat: Script,
     load: Script,
     range: Script,
     snapshot: Script,
@@ -109,6 +115,22 @@ impl RedisStore {
         flat.chunks(3).map(stored_event).collect()
     }
 
+    async fn heartbeats(&self, node: &NodeId) -> Result<Heartbeats, StoreError> {
+        type Held = [Option<u64>; 4];
+        let mut command = cmd("HMGET");
+        command.arg(heartbeat_key(node)).arg(&["incarnation", "first", "last", "before"]);
+        let outcome = self.redis.cmd::<Held>(&command).await;
+        self.failures.note(&outcome);
+        let [incarnation, first, last, before] = outcome.map_err(|error| class(&error))?;
+        let at = |ms: Option<u64>| Timestamp::new(ms.unwrap_or_default());
+        Ok(Heartbeats {
+            incarnation: Incarnation::new(incarnation.unwrap_or_default()),
+            first_at: at(first),
+            last_at: at(last),
+            before_at: at(before),
+        })
+    }
+
     async fn load_room(&self, room: &RoomId) -> Result<Loaded, StoreError> {
         let keys = Keys::of(room);
         let (now, generation, epoch, owner, seq, snapshot_seq, snapshot) =
@@ -141,6 +163,7 @@ impl RedisStore {
             epoch: Epoch::new(epoch),
             owner: parse_owner(&owner)?,
             now: self.at(now),
+            heard_at: None,
         })
     }
 }
@@ -156,14 +179,20 @@ impl RoomStore for RedisStore {
         let keys = Keys::of(room);
         let script = &self.scripts.claim;
         let args = (epoch.get(), owner.as_ref());
-        let (word, held, holder): (String, u64, String) =
+        let (word, held, holder, claimed_at, last_at): (String, u64, String, u64, u64) =
             self.run(script, &[&keys.meta], args).await?;
+        let holder = parse_owner(&holder)?;
         if word == "fenced" {
-            return Ok(Claim::Fenced { epoch: Epoch::new(held), owner: parse_owner(&holder)? });
+            return Ok(Claim::Fenced { epoch: Epoch::new(held), owner: holder });
         }
+        let heard_at = match &holder {
+            Some(before) => self.heartbeats(before).await?.heard_at(Timestamp::new(claimed_at)),
+            None => None,
+        };
+        let heard_at = heard_at.map(|at| at.max(Timestamp::new(last_at)));
         let loaded = self.load_room(room).await?;
         if loaded.epoch == epoch && loaded.owner.as_ref() == Some(owner) {
-            return Ok(Claim::Claimed(Box::new(loaded)));
+            return Ok(Claim::Claimed(Box::new(Loaded { heard_at, ..loaded })));
         }
         // Somebody claimed a later epoch between the two calls.
         Ok(Claim::Fenced { epoch: loaded.epoch, owner: loaded.owner })
@@ -263,6 +292,16 @@ impl RoomStore for RedisStore {
         })
     }
 
+    async fn heartbeat(
+        &self,
+        node: &NodeId,
+        incarnation: Incarnation,
+    ) -> Result<Timestamp, StoreError> {
+        let script = &self.scripts.heartbeat;
+        let args = (incarnation.get(), HEARTBEAT_KEPT.get());
+        Ok(self.at(self.run(script, &[&heartbeat_key(node)], args).await?))
+    }
+
     async fn now(&self) -> Result<Timestamp, StoreError> {
         let outcome = self.redis.cmd::<(u64, u64)>(&cmd("TIME")).await;
         self.failures.note(&outcome);
@@ -282,6 +321,7 @@ impl Scripts {
         Self {
             append: Script::new(include_str!("append.lua")),
             claim: Script::new(include_str!("claim.lua")),
+            heartbeat: Script::new(include_str!("heartbeat.lua")),
             load: Script::new(include_str!("load.lua")),
             range: Script::new(include_str!("range.lua")),
             snapshot: Script::new(include_str!("snapshot.lua")),
@@ -303,6 +343,10 @@ impl Keys {
 }
 
 const NO_ARGS: &[&str] = &[];
+
+fn heartbeat_key(node: &NodeId) -> String {
+    format!("gavel:node:{{{node}}}:heartbeat")
+}
 
 /// One entry as `range.lua` flattens it.
 fn stored_event(entry: &[String]) -> Result<StoredEvent, StoreError> {

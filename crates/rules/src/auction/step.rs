@@ -146,7 +146,12 @@ impl Auction {
         }
         if let Some((since, closes_at)) = self.standing().credit(since, now) {
             let kind = EventKind::Credited { since, closes_at };
-            self.propose(kind, now, Guard::default(), actions);
+            let guard = Guard { not_before: Some(now), not_after: None };
+            self.propose(kind, now, guard, actions);
+            // Also behind an opening: no clock but the store's says how long it was.
+            if let Some(draft) = &mut self.draft {
+                draft.guard = guard;
+            }
         }
     }
 

@@ -212,6 +212,11 @@ fn fields(object: Object, before: Option<&View>, after: &View) -> Object {
         .when(changed(before, after, |v| v.opens_at), |o| o.time("opensAt", after.opens_at))
         .when(changed(before, after, |v| v.closes_at), |o| o.time("closesAt", after.closes_at))
         .when(changed(before, after, |v| v.round), |o| o.number("round", after.round))
+        .when(
+            // Without outages there is nothing to be told of them.
+            before.map_or(0, |before| before.credited.get()) != after.credited.get(),
+            |o| o.number("creditedMs", after.credited.get()),
+        )
         .when(changed(before, after, |v| v.reserve_met), |o| match after.reserve_met {
             Some(met) => o.flag("reserveMet", met),
             None => o,

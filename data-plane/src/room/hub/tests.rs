@@ -64,6 +64,7 @@ fn view(seq: u64, price: u64, bidder: Option<&str>) -> View {
         opens_at: Timestamp::new(0),
         closes_at: Timestamp::new(2_000_000),
         extensions: 0,
+        credited: Millis::default(),
         reserve_met: None,
         seq: Seq::new(seq),
         guests: GuestAccess::Bid,

@@ -6,7 +6,13 @@ use crate::room::recent;
 impl Room {
     pub(in super::super) fn on_done(&mut self, done: Done) {
         match done {
-            Done::Claimed(Ok(Claim::Claimed(loaded))) => self.on_loaded(*loaded),
+            Done::Claimed(Ok(Claim::Claimed(loaded))) => {
+                if let Role::Owner(owner) = &mut self.role {
+                    owner.decides_since = loaded.now;
+                    owner.lost_since = loaded.heard_at;
+                }
+                self.on_loaded(*loaded);
+            }
             Done::Claimed(Ok(Claim::Fenced { epoch, .. })) => self.fenced(epoch),
             Done::Loaded(Ok(loaded)) => self.on_loaded(loaded),
             Done::Claimed(Err(error)) | Done::Loaded(Err(error)) => self.on_trouble(&error),

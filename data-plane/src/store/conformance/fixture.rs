@@ -157,5 +157,6 @@ fn rules(closes_at: Timestamp) -> AuctionRules {
         guests: GuestAccess::View,
         seller: None,
         reopen_after: None,
+        outage_credit: None,
     }
 }

@@ -1,18 +1,25 @@
 //! The tables of the engine on disk, and what is read and written in one step.
 
-use gavel_rules::RoomId;
+use super::super::heartbeats::Heartbeats;
+use gavel_rules::{Incarnation, NodeId, RoomId, Timestamp};
 use gavel_runtime::disk::{
     Fault, ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction, table,
 };
 
 /// Generation, epoch, owner, the last event's seq, and the latest time.
 type StateRow = (u64, u64, &'static str, u64, u64);
+/// Incarnation, its first and last heartbeat, and the last of the run before.
+type HeartbeatsRow = (u64, u64, u64, u64);
 /// A number and JSON: of events their epoch, of snapshots their seq.
 type JsonRow = (u64, &'static [u8]);
 
 pub(super) const STATE: TableDefinition<'_, &str, StateRow> = TableDefinition::new("rooms.state");
 pub(super) const EVENTS: TableDefinition<'_, (&str, u64), JsonRow> =
     TableDefinition::new("rooms.events");
+/// When the owner claimed the room. Apart from the state, whose rows older files have, too.
+const CLAIMS: TableDefinition<'_, &str, u64> = TableDefinition::new("rooms.claims");
+const HEARTBEATS: TableDefinition<'_, &str, HeartbeatsRow> =
+    TableDefinition::new("nodes.heartbeats");
 const SNAPSHOTS: TableDefinition<'_, &str, JsonRow> = TableDefinition::new("rooms.snapshots");
 
 /// A room apart from its events.
@@ -54,6 +61,53 @@ pub(super) fn write_state(
     let State { generation, epoch, owner, seq, now } = state;
     states.insert(room.as_ref(), (*generation, *epoch, owner.as_str(), *seq, *now))?;
     Ok(())
+}
+
+/// Takes in a heartbeat.
+pub(super) fn beat(
+    transaction: &WriteTransaction,
+    node: &NodeId,
+    incarnation: Incarnation,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let mut table = transaction.open_table(HEARTBEATS)?;
+    let held = read_heartbeats(&table, node.as_ref())?.beat(incarnation, now);
+    let Heartbeats { incarnation, first_at, last_at, before_at } = held;
+    let [first_at, last_at, before_at] = [first_at, last_at, before_at].map(Timestamp::as_millis);
+    table.insert(node.as_ref(), (incarnation.get(), first_at, last_at, before_at))?;
+    Ok(())
+}
+
+/// Notes a claim at `now`; tells when the owner before was last heard of.
+pub(super) fn put_claim(
+    transaction: &WriteTransaction,
+    room: &RoomId,
+    before: Option<&State>,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, Fault> {
+    let mut claims = transaction.open_table(CLAIMS)?;
+    let claimed_at = claims.get(room.as_ref())?.map_or(0, |row| row.value());
+    claims.insert(room.as_ref(), now.as_millis())?;
+    let Some(before) = before else { return Ok(None) };
+    let heartbeats = read_heartbeats(&transaction.open_table(HEARTBEATS)?, &before.owner)?;
+    let heard_at = heartbeats.heard_at(Timestamp::new(claimed_at));
+    Ok(heard_at.map(|at| at.max(Timestamp::new(before.now))))
+}
+
+fn read_heartbeats(
+    table: &impl ReadableTable<&'static str, HeartbeatsRow>,
+    node: &str,
+) -> Result<Heartbeats, Fault> {
+    let row = table.get(node)?;
+    Ok(row.map_or_else(Heartbeats::default, |row| {
+        let (incarnation, first_at, last_at, before_at) = row.value();
+        Heartbeats {
+            incarnation: Incarnation::new(incarnation),
+            first_at: Timestamp::new(first_at),
+            last_at: Timestamp::new(last_at),
+            before_at: Timestamp::new(before_at),
+        }
+    }))
 }
 
 /// At most `limit` events that follow `after`.

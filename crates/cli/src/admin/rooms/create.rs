@@ -3,7 +3,9 @@
 use crate::{failure::Failure, units};
 use gavel_rules::{
     amount::Amount,
-    auction::{AuctionRules, Band, Extension, ExtensionMode, GuestAccess, IncrementTable, OutageCredit},
+    auction::{
+        AuctionRules, Band, Extension, ExtensionMode, GuestAccess, IncrementTable, OutageCredit,
+    },
     id::UserId,
     time::{Millis, Timestamp},
 };

@@ -23,7 +23,9 @@ fn an_outage_moves_the_close_by_its_length_whether_or_not_time_ran_out_in_it() {
     for now in [CLOSES - 5_000, CLOSES + 50_000] {
         let since = CLOSES - 8_000;
         let mut auction = open(credits(2_000, 600_000));
-        let actions = stored(&mut auction, outage(since), now);
+        let actions = step(&mut auction, outage(since), now);
+        assert_eq!(auction.guard(), Guard { not_before: Some(at(now)), not_after: None });
+        auction.commit();
         assert_eq!(credited(&actions), (since, CLOSES + now - since));
         let view = auction.view();
         assert_eq!((view.closes_at, view.credited), (at(now + 8_000), Millis::new(now - since)));
@@ -88,7 +90,7 @@ fn a_late_opening_is_credited_from_when_it_was_due() {
     assert_eq!(step(&mut auction, outage(0), OPENS + 1_999), vec![], "the clock opens it");
     let actions = step(&mut auction, outage(0), OPENS + 9_000);
     assert_eq!(appended(&actions).kind, EventKind::Opened { closes_at: at(CLOSES) });
-    assert_eq!(auction.guard().not_before, Some(at(OPENS)));
+    assert_eq!(auction.guard(), Guard { not_before: Some(at(OPENS + 9_000)), not_after: None });
     assert_eq!(credited(&actions[1..]), (OPENS, CLOSES + 9_000));
     auction.commit();
     assert_eq!(auction.view().closes_at, at(CLOSES + 9_000));
