@@ -2,6 +2,10 @@
 //! control plane.
 
 use gavel_proto::admin::v1::ListRoomsRequest;
+use gavel_rules::{
+    AuctionRules, EventKind, Millis, OutageCredit, Seq, Timestamp,
+    audit::{Stream, StreamFormat, audit},
+};
 use gavel_runtime::clock;
 use gavel_tests::{Client, Options, Protocol, RedisServer, World, token, until, world::rules};
 use serde_json::Value;
@@ -91,6 +95,93 @@ async fn without_redis_nothing_is_accepted_and_nothing_is_lost() {
         let too_many = |m: &Value| m["currentBid"] == 1_000;
         assert!(!messages.iter().any(|message| too_many(&message.json)));
     }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_outage_of_the_store_is_given_back_where_the_rules_say_so() {
+    const LOST_MS: u64 = 3_000;
+    let mut redis = RedisServer::durable().await;
+    let world = world_on(&redis).await;
+    let closes_at = Timestamp::new(clock::now_ms()).saturating_add(Millis::new(4_000));
+    let (from, total_max) = (Millis::new(2_000), Millis::new(60_000));
+    let outage_credit = Some(OutageCredit { from, total_max });
+    // Both run out while Redis is away.
+    let credited = world.room("vase", AuctionRules { outage_credit, closes_at, ..rules() }).await;
+    let plain = world.room("lamp", AuctionRules { closes_at, ..rules() }).await;
+    let mut viewer = Client::connect(credited.edge, Protocol::V1).await;
+    assert!(viewer.join(&credited.id).await.get("creditedMs").is_none());
+    let mut bidder = Client::connect(credited.owner, Protocol::V1).await;
+    bidder.join(&credited.id).await;
+    let ack = bidder.accepted(&credited.id, 100, "before").await;
+    let mut other = Client::connect(plain.edge, Protocol::V1).await;
+    other.join(&plain.id).await;
+
+    redis.kill();
+    // It is away for so long, and until the close is over in any case.
+    let back_at = clock::now_ms().max(closes_at.as_millis() - 2_000) + LOST_MS;
+    until("the outage", async || (clock::now_ms() > back_at).then_some(())).await;
+    redis.restart().await;
+
+    let seq = ack["seq"].as_u64().unwrap() + 1;
+    let update = viewer.update(seq).await;
+    let credited_ms = update["creditedMs"].as_u64().unwrap();
+    assert!(credited_ms >= LOST_MS, "{update}");
+    assert_eq!(update["closesAt"], closes_at.as_millis() + credited_ms, "{update}");
+    assert!(update.get("timeExtended").is_none(), "no bid moved it: {update}");
+    let answer = viewer.bid_received(&credited.id, 200, "after").await.json;
+    assert_eq!(answer["type"], "bidAccepted", "{answer}");
+    let closed = other.expect("the close", |m| m["type"] == "auctionClosed").await;
+    assert_eq!(closed["auctionId"], "lamp", "what promises nothing closes when its time is over");
+    let closed = viewer.expect("the close", |m| m["type"] == "auctionClosed").await;
+    assert_eq!((&closed["auctionId"], &closed["amount"]), (&"vase".into(), &200.into()));
+
+    // And the stream tells what happened, which its audit finds right.
+    let store = gavel_data_plane::store::open(Some(&redis.url())).unwrap();
+    let id = "vase".parse().unwrap();
+    let events = store.range(&id, Seq::new(0), 100).await.unwrap();
+    let loaded = store.load(&id).await.unwrap();
+    let credits: Vec<_> = events
+        .iter()
+        .filter(|stored| matches!(stored.event.kind, EventKind::Credited { .. }))
+        .collect();
+    assert_eq!(credits.len(), 1, "{events:?}");
+    assert_eq!(credits[0].event.seq, Seq::new(seq));
+    let stream = Stream {
+        format: StreamFormat::V1,
+        room: id,
+        generation: loaded.generation,
+        epoch: loaded.epoch,
+        snapshot: Some(loaded.auction.to_snapshot()),
+        events,
+    };
+    audit(&stream, &[], false).unwrap();
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn the_next_owner_gives_back_what_the_last_one_left() {
+    let redis = RedisServer::durable().await;
+    let mut world = world_on(&redis).await;
+    let (from, total_max) = (Millis::new(2_000), Millis::new(60_000));
+    let outage_credit = Some(OutageCredit { from, total_max });
+    let rules = AuctionRules { outage_credit, ..rules() };
+    let closes_at = rules.closes_at.as_millis();
+    let room = world.room("vase", rules).await;
+    // Nobody is there to give the room to; a new leader gives its owner a
+    // lease to come back, and only then another owner to the room.
+    world.stop_control().await;
+    world.leave(room.owner).await;
+    world.start_control().await;
+    let view = until("the credit", async || {
+        let view = world.inspect(&room.id).await.ok()?.view?;
+        (view.credited_ms > 0).then_some(view)
+    })
+    .await;
+    assert!(view.credited_ms >= from.get(), "{view:?}");
+    assert_eq!((view.closes_at, view.seq), (closes_at + view.credited_ms, 3), "{view:?}");
+    let mut client = Client::connect(room.edge, Protocol::V1).await;
+    assert_eq!(client.join(&room.id).await["creditedMs"], view.credited_ms);
     world.stop().await;
 }
 

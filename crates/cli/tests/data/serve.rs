@@ -2,7 +2,7 @@
 
 use crate::{
     bidders::{Ack, Bidders, bid_once},
-    process::{Server, at, until},
+    process::{Server, at, gavel, until},
 };
 use gavel_data_plane::store::{RedbStore, RoomStore as _, StoredEvent};
 use gavel_rules::{EventKind, Seq};
@@ -100,6 +100,46 @@ async fn a_restart_goes_on_with_what_runs_and_closes_what_ran_out() {
     let outcome = at(&closed, "/view/outcome").as_str().expect("an outcome");
     assert!(outcome.starts_with(&format!("sold to {winner} for ")), "{outcome}");
     assert_eq!(at(&closed, "/view/price").as_u64(), Some(bids[1].amount));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_gives_back_the_time_between_where_the_rules_say_so() {
+    let server = Server::new();
+    let process = server.start();
+    server.json(&format!("{} --credit-outages 10m", create("vase", "6s")));
+    let bid = bid_once(&server.url(), "vase").await;
+    let before = server.room("vase");
+    let closes_at = at(&before, "/view/closesAt").as_u64().expect("a time");
+    process.kill();
+    let killed_at = clock::now_ms();
+    assert!(killed_at < closes_at, "too slow to tell");
+    until("the closing time", || (clock::now_ms() > closes_at + 500).then_some(()));
+    assert!(clock::now_ms() > killed_at + 2_000);
+
+    let process = server.start();
+    let after = until("the credit", || {
+        Some(server.room("vase")).filter(|room| at(room, "/view/creditedMs").as_u64() > Some(0))
+    });
+    assert_eq!(*at(&after, "/view/state"), "open");
+    let credited = at(&after, "/view/creditedMs").as_u64().expect("a length");
+    // A heartbeat is at most so old when its process is killed.
+    let since = closes_at + 500 - killed_at;
+    assert!(credited >= since, "{credited} for {since} and the start");
+    assert_eq!(at(&after, "/view/closesAt").as_u64(), Some(closes_at + credited));
+    let again = bid_once(&server.url(), "vase").await;
+    assert!(again.amount > bid.amount);
+    until("the close", || {
+        Some(server.room("vase")).filter(|room| *at(room, "/view/state") == "closed")
+    });
+    process.kill();
+    let verified = gavel("verify --data").arg(server.data()).output().expect("it runs");
+    let said = String::from_utf8_lossy(&verified.stdout);
+    assert!(verified.status.success() && said.contains("vase"), "{said}");
+    let store = RedbStore::new(Arc::new(Disk::open(&server.data()).expect("the store opens")));
+    let events = store.range(&"vase".parse().expect("an id"), Seq::new(0), 100).await;
+    let kinds = events.expect("the events");
+    let credits = kinds.iter().filter(|one| matches!(one.event.kind, EventKind::Credited { .. }));
+    assert_eq!(credits.count(), 1, "{kinds:?}");
 }
 
 /// Every ack is in its room's stream, and the stream is whole.
