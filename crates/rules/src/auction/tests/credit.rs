@@ -12,10 +12,10 @@ fn outage(since: u64) -> Input {
 }
 
 fn credited(actions: &[Action]) -> (u64, u64) {
-    match appended(actions).kind {
-        EventKind::Credited { since, closes_at } => (since.as_millis(), closes_at.as_millis()),
-        ref other => panic!("a credit, not {other:?}"),
-    }
+    let EventKind::Credited { since, closes_at } = appended(actions).kind else {
+        panic!("a credit, not {actions:?}")
+    };
+    (since.as_millis(), closes_at.as_millis())
 }
 
 #[test]

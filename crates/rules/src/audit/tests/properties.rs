@@ -111,12 +111,12 @@ fn corrupt(kind: u8, place: usize, stream: &mut Stream, history: &mut History) -
             history.sights.insert(sight + 1, twin);
             return again;
         }
-        (14, ..) => match &mut stream.events[event].event.kind {
-            EventKind::Credited { closes_at, .. } => {
-                *closes_at = closes_at.saturating_add(crate::Millis::new(1));
-            }
-            _ => return false,
-        },
+        (14, ..) => {
+            let EventKind::Credited { closes_at, .. } = &mut stream.events[event].event.kind else {
+                return false;
+            };
+            *closes_at = closes_at.saturating_add(crate::Millis::new(1));
+        }
         _ => return false,
     }
     true
