@@ -49,7 +49,8 @@ impl World {
             }
             Op::Do(input) => self.step(input),
             Op::Outage(ms) => {
-                let since = at(self.now);
+                // Whoever asks may not know what has happened since.
+                let since = at(self.now.saturating_sub(ms / 4));
                 self.now += ms;
                 self.step(Input::Outage { since });
             }
