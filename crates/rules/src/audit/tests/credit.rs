@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// ```text
-/// seq 1 created 0 s, 2 opened 1 s, 3 credited 40 s for 30 s of 40 s, 4 closed 91 s
+/// seq 1 created 0 s, 2 opened 1 s, 3 credited 60 s with 30 s of the 40 s since 20 s, 4 closed 91 s
 /// ```
 fn story() -> Stream {
     let (from, total_max) = (Millis::new(2_000), Millis::new(30_000));
