@@ -144,6 +144,7 @@ mod tests {
             guests: GuestAccess::Bid,
             seller: None,
             reopen_after: None,
+            outage_credit: None,
         };
         let now = Timestamp::new(2_000);
         let (mut auction, created) = Auction::create(rules, now).expect("good rules");
