@@ -8,6 +8,9 @@
 //!                       record    all of it in a file, for `gavel verify`
 //! ```
 //!
+//! With `--reconnect` a bidder (`seat`) whose socket is lost takes another one
+//! and asks there again, under the same ids, what was not answered.
+//!
 //! Latency counts from the time a bid was meant to be sent, so that a stalled
 //! server cannot hide by slowing its own load down.
 
@@ -16,6 +19,7 @@ mod message;
 mod record;
 mod report;
 mod schedule;
+mod seat;
 mod shared;
 mod socket;
 mod stats;
@@ -30,6 +34,7 @@ use gavel_rules::{id::RoomId, time::Millis};
 use gavel_runtime::{clock, shutdown::Shutdown, tasks};
 use record::Recorder;
 use report::Report;
+use seat::Bidder;
 use shared::Shared;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, task::JoinHandle};
@@ -64,6 +69,9 @@ pub(crate) struct LoadArgs {
     /// How long the last answers and updates may take.
     #[arg(long, default_value = "5s", value_parser = units::duration)]
     settle: Millis,
+    /// Connect a lost socket to the next URL, and send its unanswered bids again under their ids.
+    #[arg(long)]
+    reconnect: bool,
     /// Keep every bid, answer and update in this file, for `gavel verify`.
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -142,7 +150,8 @@ async fn connect(
         // By rounds of URLs, so that each room has sockets on each node.
         let room = (index / args.url.len()) % args.room_ids.len();
         let id = args.room_ids.get(room)?;
-        Some(seat(index, room, url, id, shared, stop))
+        let place = socket::Place { index, room, ..Default::default() };
+        Some(seat(place, url, id, args, shared, stop))
     });
     let mut joins = std::pin::pin!(futures::stream::iter(joins).buffer_unordered(CONNECTS_MAX));
     let mut seats = Vec::new();
@@ -155,18 +164,23 @@ async fn connect(
 }
 
 async fn seat(
-    index: usize,
-    room: usize,
+    place: socket::Place,
     url: &str,
     id: &RoomId,
+    args: &LoadArgs,
     shared: &Arc<Shared>,
     stop: &CancellationToken,
 ) -> Option<Seat> {
-    match socket::join(url, id, socket::Place { index, room }, shared).await {
+    match socket::join(url, id, place, None, shared).await {
         Ok(socket) => {
             let (orders, inbox) = mpsc::channel(schedule::ORDERS_MAX);
-            let task = tasks::spawn("load.socket", socket.run(inbox, stop.clone()));
-            Some(Seat { room, orders, task })
+            // The URLs after the first, then all of them again.
+            let turn = place.index + 1;
+            let urls = if args.reconnect { args.url.clone() } else { Vec::new() };
+            let bidder =
+                Bidder { urls, turn, room_id: id.clone(), inbox, shared: Arc::clone(shared) };
+            let task = tasks::spawn("load.socket", bidder.run(socket, stop.clone()));
+            Some(Seat { room: place.room, orders, task })
         }
         Err(error) => {
             shared.fault(stats::Fault::ConnectFailed, || format!("{url}: {error}"));

@@ -5,6 +5,7 @@ use super::stats::Fault;
 use parking_lot::Mutex;
 use std::{
     collections::BTreeMap,
+    ops::RangeInclusive,
     time::{Duration, Instant},
 };
 
@@ -41,6 +42,8 @@ struct Room {
     price_by_seq: BTreeMap<u64, u64>,
     bid_by_seq: BTreeMap<u64, (u64, Instant)>,
     early_by_seq: BTreeMap<u64, Vec<Instant>>,
+    // What somebody was told by a state in the place of updates.
+    skipped: Vec<RangeInclusive<u64>>,
     // The newest seq that told a next minimum, and that minimum.
     minimum: (u64, u64),
 }
@@ -60,6 +63,15 @@ impl Ledger {
     /// A bid of `amount`, meant for `intended`, is `seq`.
     pub(crate) fn ack(&self, room: usize, seq: u64, amount: u64, intended: Instant) -> Acked {
         self.rooms.get(room).map(|room| room.lock().ack(seq, amount, intended)).unwrap_or_default()
+    }
+
+    /// A state stood for these updates, as after a lost socket.
+    pub(crate) fn skip(&self, room: usize, seqs: RangeInclusive<u64>) {
+        if let Some(room) = self.rooms.get(room)
+            && !seqs.is_empty()
+        {
+            room.lock().skipped.push(seqs);
+        }
     }
 
     /// Somebody was told at `seq` what the next bid must offer.
@@ -89,7 +101,7 @@ impl Ledger {
         room.price_by_seq.last_key_value().map(|(seq, price)| (*seq, *price))
     }
 
-    /// Acknowledged bids without an update of their amount.
+    /// Acknowledged bids whose amount nobody was shown.
     pub(crate) fn audit(&self) -> Vec<(Fault, String)> {
         self.rooms.iter().flat_map(|room| room.lock().audit()).collect()
     }
@@ -125,6 +137,7 @@ impl Room {
         let mut faults = Vec::new();
         for (seq, (amount, _)) in &self.bid_by_seq {
             match self.price_by_seq.get(seq) {
+                None if self.skipped.iter().any(|seqs| seqs.contains(seq)) => {}
                 None => faults.push((
                     Fault::LostUpdate,
                     format!("the bid acknowledged as seq {seq} is in no update"),
@@ -178,6 +191,18 @@ mod tests {
         ledger.ack(0, 2, 103, now);
         let faults: Vec<Fault> = ledger.audit().into_iter().map(|(fault, _)| fault).collect();
         assert_eq!(faults, [Fault::PriceConflict, Fault::LostUpdate]);
+    }
+
+    #[test]
+    fn what_a_state_stood_for_needs_no_update() {
+        let (ledger, now) = (Ledger::new(1), clock::monotonic());
+        for seq in 4..=7 {
+            ledger.ack(0, seq, 100, now);
+        }
+        ledger.skip(0, 5..=6);
+        let lost: Vec<String> = ledger.audit().into_iter().map(|(_, about)| about).collect();
+        assert_eq!(lost.len(), 2, "{lost:?}");
+        assert!(lost.iter().all(|about| !about.contains("seq 5") && !about.contains("seq 6")));
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub(crate) enum Message {
     Welcome {
         /// For whom.
         user_id: UserId,
+        /// What makes a later socket the same guest.
+        guest_token: Option<String>,
     },
     /// The whole state of the room.
     AuctionState {
@@ -117,7 +119,7 @@ mod tests {
     #[test]
     fn messages_are_read_whatever_else_they_hold() {
         let read = |json: &str| serde_json::from_str::<Message>(json).unwrap();
-        let welcome = Message::Welcome { user_id: "u".parse().unwrap() };
+        let welcome = Message::Welcome { user_id: "u".parse().unwrap(), guest_token: None };
         assert_eq!(read(r#"{"type":"welcome","userId":"u","limits":{}}"#), welcome);
         assert_eq!(read(r#"{"type":"degraded","level":"slow"}"#), Message::Other);
         let update = |bidder| Message::AuctionUpdate {

@@ -44,7 +44,11 @@ impl<'a> Report<'a> {
             .map(|(name, latency)| (name.to_owned(), latency.to_json()))
             .collect();
         json!({
-            "sockets": {"wanted": shared.sockets(), "joined": shared.joined()},
+            "sockets": {
+                "wanted": shared.sockets(),
+                "joined": shared.joined(),
+                "reconnects": shared.reconnects.load(Relaxed),
+            },
             "seconds": self.took.as_secs_f64(),
             "bids": {
                 "sent": shared.sent_total(),
@@ -76,7 +80,13 @@ impl fmt::Display for Report<'_> {
         let shared = self.shared;
         let updates = shared.updates.load(Relaxed);
         let rejected = shared.rejected();
-        writeln!(f, "sockets   {} of {} joined", shared.joined(), shared.sockets())?;
+        writeln!(
+            f,
+            "sockets   {} of {} joined, {} reconnects",
+            shared.joined(),
+            shared.sockets(),
+            shared.reconnects.load(Relaxed),
+        )?;
         writeln!(
             f,
             "bids      {} sent ({:.1}/s), {} accepted, {} rejected, {} not sent",

@@ -31,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) updates: AtomicU64,
     /// Orders that found their socket busy and were not sent.
     pub(crate) unsent: AtomicU64,
+    /// Sockets that were lost and replaced.
+    pub(crate) reconnects: AtomicU64,
     sent: AtomicU64,
     accepted: AtomicU64,
     rejected: Mutex<BTreeMap<String, u64>>,
@@ -60,6 +62,7 @@ impl Shared {
             delivery: Latency::new(),
             updates: AtomicU64::new(0),
             unsent: AtomicU64::new(0),
+            reconnects: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
             rejected: Mutex::default(),

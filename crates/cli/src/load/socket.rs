@@ -34,12 +34,16 @@ const JOIN_TIMEOUT: Duration = Duration::from_secs(15);
 const READ_BUFFER_BYTES: usize = 4096;
 
 /// Which socket of the run this is, and in which of its rooms.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Place {
     /// The socket's number.
     pub(crate) index: usize,
     /// The room's number.
     pub(crate) room: usize,
+    /// How many sockets were lost in its place before; each is another viewer.
+    pub(crate) lost: u64,
+    /// The last seq that was shown on those.
+    pub(crate) seq: u64,
 }
 
 /// Why a socket did not join.
@@ -69,10 +73,23 @@ pub(crate) struct Socket {
     room_id: RoomId,
     place: Place,
     user: Option<UserId>,
+    guest_token: Option<String>,
     track: Track,
     asked_by_bid: BTreeMap<String, Asked>,
     bids: u64,
     shared: Arc<Shared>,
+}
+
+/// What a bidder has left of a lost socket.
+#[derive(Debug)]
+pub(crate) struct Lost {
+    /// Where it was, and where the next one will be.
+    pub(crate) place: Place,
+    /// What makes the next one the same guest.
+    pub(crate) guest_token: Option<String>,
+    user: Option<UserId>,
+    asked_by_bid: BTreeMap<String, Asked>,
+    bids: u64,
 }
 
 /// A bid that waits for its answer.
@@ -83,17 +100,21 @@ struct Asked {
     amount: u64,
 }
 
-/// Connects and enters a room.
+/// Connects and enters a room, as a guest that was here before if it has a token.
 pub(crate) async fn join(
     url: &str,
     room_id: &RoomId,
     place: Place,
+    guest_token: Option<&str>,
     shared: &Arc<Shared>,
 ) -> Result<Socket, JoinError> {
     let joining = async {
         let started = clock::monotonic();
         let uri = url.parse().map_err(|_| JoinError::Url)?;
-        let request = ClientRequestBuilder::new(uri).with_sub_protocol(SUBPROTOCOL);
+        let mut request = ClientRequestBuilder::new(uri).with_sub_protocol(SUBPROTOCOL);
+        if let Some(token) = guest_token {
+            request = request.with_sub_protocol(format!("guest.{token}"));
+        }
         let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
         let (stream, _) = connect_async_with_config(request, Some(config), true).await?;
         let mut socket = Socket {
@@ -101,6 +122,7 @@ pub(crate) async fn join(
             room_id: room_id.clone(),
             place,
             user: None,
+            guest_token: guest_token.map(str::to_owned),
             track: Track::default(),
             asked_by_bid: BTreeMap::new(),
             bids: 0,
@@ -125,22 +147,11 @@ impl Socket {
         &self.track
     }
 
-    /// Bids as ordered and takes what comes, until told to stop.
-    pub(crate) async fn run(mut self, orders: mpsc::Receiver<Order>, stop: CancellationToken) {
-        let lived = self.live(orders, stop).await;
-        for (bid_id, asked) in std::mem::take(&mut self.asked_by_bid) {
-            self.record_bid(&bid_id, &asked, None);
-        }
-        match lived {
-            Ok(()) => self.leave().await,
-            Err(why) => self.shared.fault(Fault::Disconnected, || why),
-        }
-    }
-
-    async fn live(
+    /// Bids as ordered and takes what comes, until told to stop or lost.
+    pub(crate) async fn live(
         &mut self,
-        mut orders: mpsc::Receiver<Order>,
-        stop: CancellationToken,
+        orders: &mut mpsc::Receiver<Order>,
+        stop: &CancellationToken,
     ) -> Result<(), String> {
         loop {
             tokio::select! {
@@ -151,6 +162,40 @@ impl Socket {
                 () = stop.cancelled() => return Ok(()),
             }
         }
+    }
+
+    /// Records what is unanswered, and keeps it for another socket.
+    pub(crate) fn lose(self) -> Lost {
+        self.record_unanswered();
+        let Place { lost, seq, .. } = self.place;
+        Lost {
+            place: Place { lost: lost + 1, seq: seq.max(self.track.seq), ..self.place },
+            guest_token: self.guest_token,
+            user: self.user,
+            asked_by_bid: self.asked_by_bid,
+            bids: self.bids,
+        }
+    }
+
+    /// Sends again, under its id, each bid that was unanswered on a lost socket.
+    pub(crate) async fn take_over(&mut self, lost: Lost) -> Result<(), tungstenite::Error> {
+        if self.user != lost.user {
+            let (room, user) = (&self.room_id, &self.user);
+            self.shared.fault(Fault::BadMessage, || {
+                format!("{:?} came back to room {room} as {user:?}", lost.user)
+            });
+        }
+        (self.asked_by_bid, self.bids) = (lost.asked_by_bid, lost.bids);
+        let sent_us = clock::machine_us();
+        let mut again = Vec::new();
+        for (bid_id, asked) in &mut self.asked_by_bid {
+            asked.sent_us = sent_us;
+            again.push(message::bid(self.room_id.as_ref(), asked.amount, bid_id));
+        }
+        for bid in again {
+            self.say(bid).await?;
+        }
+        Ok(())
     }
 
     /// Closes the socket in an orderly way; a peer that is gone already is fine.
@@ -227,6 +272,7 @@ impl Socket {
 
     fn take(&mut self, message: Message, at: Instant) {
         let room = self.place.room;
+        let before = if self.track.joined { self.track.seq } else { self.place.seq };
         if let Some(fault) = self.track.take(&message) {
             let seq = self.track.seq;
             self.shared.fault(fault, || format!("room {} at seq {seq}: {message:?}", self.room_id));
@@ -245,9 +291,13 @@ impl Socket {
                 self.shared.see(room, seq, self.track.price, at);
                 self.caught_up();
             }
-            Message::AuctionState { .. } | Message::AuctionClosed { .. } => {
+            Message::AuctionState { .. } => {
+                if before > 0 {
+                    self.shared.ledger.skip(room, before + 1..=self.track.seq);
+                }
                 self.caught_up();
             }
+            Message::AuctionClosed { .. } => self.caught_up(),
             Message::BidAccepted { bid_id, seq, amount, minimum_bid, .. } => {
                 self.shared.ledger.learn(room, seq, minimum_bid);
                 if let Some(intended) = self.answered(&bid_id, answer) {
@@ -268,13 +318,16 @@ impl Socket {
             Message::Error { code, bid_id: None } => {
                 self.shared.fault(Fault::BadMessage, || format!("error {code}"));
             }
-            Message::Welcome { user_id } => self.user = Some(user_id),
+            Message::Welcome { user_id, guest_token } => {
+                self.user = Some(user_id);
+                self.guest_token = guest_token.or(self.guest_token.take());
+            }
             Message::Other => {}
         }
     }
 
     fn caught_up(&self) {
-        let (Place { index, room }, track) = (self.place, &self.track);
+        let (Place { index, room, .. }, track) = (self.place, &self.track);
         self.shared.moved_to(index, room, track.seq);
         self.shared.ledger.learn(room, track.seq, track.minimum);
     }
@@ -286,6 +339,13 @@ impl Socket {
         };
         self.record_bid(bid_id, &asked, answer);
         Some(asked.intended)
+    }
+
+    /// Whether these were stored is not known.
+    pub(crate) fn record_unanswered(&self) {
+        for (bid_id, asked) in &self.asked_by_bid {
+            self.record_bid(bid_id, asked, None);
+        }
     }
 
     fn record_bid(&self, bid_id: &str, asked: &Asked, answer: Option<Answer>) {
@@ -304,7 +364,9 @@ impl Socket {
         recorder.bid(&self.room_id, bid);
     }
 
+    /// Another for each socket of the run, also of one place.
     fn number(&self) -> u64 {
-        u64::try_from(self.place.index).unwrap_or(u64::MAX)
+        let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        number(self.place.index) + self.place.lost * number(self.shared.sockets())
     }
 }

@@ -7,7 +7,10 @@ use futures::{SinkExt as _, StreamExt as _};
 use gavel_runtime::{shutdown::Shutdown, tasks};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::broadcast,
@@ -32,6 +35,7 @@ enum Wrong {
     AcksTwice,
     ForgetsAfterwards,
     ClosesSockets,
+    LosesOneAck,
 }
 
 #[derive(Debug)]
@@ -39,6 +43,7 @@ struct Fake {
     wrong: Wrong,
     // The last seq and the price.
     room: Mutex<(u64, u64)>,
+    acks: Mutex<BTreeMap<String, Value>>,
     updates: broadcast::Sender<(u64, u64)>,
 }
 
@@ -48,11 +53,12 @@ struct Args {
     load: LoadArgs,
 }
 
-async fn run(wrong: Wrong) -> Arc<Shared> {
+async fn run(wrong: Wrong, options: &str) -> Arc<Shared> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/ws", listener.local_addr().unwrap());
     let (updates, _) = broadcast::channel(1024);
-    let fake = Arc::new(Fake { wrong, room: Mutex::new((1, 100)), updates });
+    let fake =
+        Arc::new(Fake { wrong, room: Mutex::new((1, 100)), acks: Mutex::default(), updates });
     let server = tasks::spawn("test.server", async move {
         while let Ok((stream, _)) = listener.accept().await {
             drop(tasks::spawn("test.socket", serve(stream, Arc::clone(&fake))));
@@ -60,7 +66,7 @@ async fn run(wrong: Wrong) -> Arc<Shared> {
     });
     let line = format!(
         "load --url {url} --sockets 4 --room-ids r --bids-per-second 100 --duration 200ms \
-         --settle 300ms"
+         --settle 300ms {options}"
     );
     let args = Args::try_parse_from(line.split_whitespace()).unwrap();
     let (shared, _) = execute(&args.load, &Shutdown::new()).await.unwrap();
@@ -129,6 +135,10 @@ impl Fake {
             })];
         }
         let (amount, bid_id) = (message["amount"].as_u64().unwrap(), &message["bidId"]);
+        let key = bid_id.to_string();
+        if let Some(ack) = self.acks.lock().get(&key) {
+            return vec![ack.clone()];
+        }
         if amount < room.1 + 10 {
             return vec![json!({
                 "type": "bidRejected", "bidId": bid_id, "reason": "too_low",
@@ -139,6 +149,10 @@ impl Fake {
         self.updates.send(*room).unwrap();
         let ack = json!({"type": "bidAccepted", "bidId": bid_id, "seq": room.0, "amount": amount,
             "minimumBid": amount + 10, "serverTime": 1});
+        self.acks.lock().insert(key, ack.clone());
+        if self.wrong == Wrong::LosesOneAck && room.0 == 5 {
+            return vec![Value::Null];
+        }
         let acks = if self.wrong == Wrong::KeepsOneAck && room.0 == 5 {
             0
         } else {
@@ -150,7 +164,7 @@ impl Fake {
 
 #[tokio::test]
 async fn a_right_server_has_no_faults() {
-    let shared = run(Wrong::Nowhere).await;
+    let shared = run(Wrong::Nowhere, "").await;
     assert_eq!(shared.first_trouble(), None);
     assert_eq!(shared.joined(), 4);
     assert_eq!(shared.sent_total(), 20);
@@ -171,8 +185,20 @@ async fn each_wrong_server_is_caught() {
         (Wrong::AcksTwice, Fault::UnexpectedAck),
         (Wrong::ForgetsAfterwards, Fault::Snapshot),
         (Wrong::ClosesSockets, Fault::Disconnected),
+        (Wrong::LosesOneAck, Fault::LostAck),
     ] {
-        let shared = run(wrong).await;
+        let shared = run(wrong, "").await;
         assert!(shared.fault_count(fault) > 0, "{wrong:?}: {:?}", shared.first_trouble());
+    }
+}
+
+#[tokio::test]
+async fn a_lost_socket_is_replaced_and_its_bid_settled_under_the_same_id() {
+    for (wrong, lost) in [(Wrong::ClosesSockets, 4), (Wrong::LosesOneAck, 1)] {
+        let shared = run(wrong, "--reconnect").await;
+        assert_eq!(shared.first_trouble(), None, "{wrong:?}");
+        assert_eq!(shared.reconnects.load(Relaxed), lost, "{wrong:?}");
+        let rejected: u64 = shared.rejected().values().sum();
+        assert_eq!(shared.accepted_total() + rejected, 20, "{wrong:?}");
     }
 }

@@ -16,8 +16,9 @@ pub(crate) struct Track {
     pub(crate) minimum: u64,
     /// The history that `seq` counts in.
     pub(crate) generation: u64,
+    /// Whether a state has come.
+    pub(crate) joined: bool,
     closed_seq: Option<u64>,
-    joined: bool,
 }
 
 // === impl Track ===

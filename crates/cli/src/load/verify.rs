@@ -3,7 +3,7 @@
 use super::{
     LoadArgs,
     shared::Shared,
-    socket::{self, Place},
+    socket::{self, JoinError, Place},
     stats::Fault,
 };
 use std::sync::Arc;
@@ -18,20 +18,27 @@ pub(crate) async fn run(args: &LoadArgs, shared: &Arc<Shared>) {
         if last.is_none() && acked == 0 {
             continue;
         }
+        let mut found = false;
+        let mut away = None;
         for url in &args.url {
-            let place = Place { index: 0, room: 0 };
-            match socket::join(url, id, place, &aside).await {
+            match socket::join(url, id, Place::default(), None, &aside).await {
                 Ok(socket) => {
+                    found = true;
                     let track = socket.track();
                     if let Some(fault) = compare(track.seq, track.price, last, acked) {
                         shared.fault(Fault::Snapshot, || format!("room {id} at {url}: {fault}"));
                     }
                     socket.leave().await;
                 }
+                // A node may stay away where sockets may look for another.
+                Err(JoinError::Handshake(error)) if args.reconnect => away = Some((url, error)),
                 Err(error) => {
                     shared.fault(Fault::Snapshot, || format!("room {id} at {url}: {error}"));
                 }
             }
+        }
+        if let Some((url, error)) = away.filter(|_| !found) {
+            shared.fault(Fault::Snapshot, || format!("room {id} at {url}: {error}"));
         }
     }
 }
