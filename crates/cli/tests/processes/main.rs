@@ -2,8 +2,10 @@
 
 mod process;
 mod replicas;
+mod verbs;
 
-use process::{Process, done, free_port, gavel, in_force};
+use process::free_port;
+use verbs::{done, gavel, in_force, start, start_redis};
 
 #[test]
 fn separate_processes_wait_for_redis_and_then_are_one_cluster() {
@@ -20,14 +22,14 @@ fn separate_processes_wait_for_redis_and_then_are_one_cluster() {
              --control-endpoint http://127.0.0.1:{grpc}"
         )
     };
-    let mut control = Process::gavel(folder.path(), "control", &control);
-    let mut first = Process::gavel(folder.path(), "node-1", &node("node-1", ws_1, relay_1));
-    let mut second = Process::gavel(folder.path(), "node-2", &node("node-2", ws_2, relay_2));
+    let mut control = start(folder.path(), "control", &control);
+    let mut first = start(folder.path(), "node-1", &node("node-1", ws_1, relay_1));
+    let mut second = start(folder.path(), "node-2", &node("node-2", ws_2, relay_2));
     for process in [&mut control, &mut first, &mut second] {
         process.says("redis.url: no answer; trying again");
     }
 
-    let _redis = Process::redis(folder.path(), redis);
+    let _redis = start_redis(folder.path(), redis);
     control.says("control plane listens");
     first.says("node listens");
     second.says("node listens");

@@ -5,7 +5,7 @@ use std::{
     fs::File,
     net::TcpListener,
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, Stdio},
     thread,
     time::Duration,
 };
@@ -14,6 +14,7 @@ use std::{
 pub(crate) const POLL: (Duration, u32) = (Duration::from_millis(50), 600);
 
 /// A process of ours, and where its log goes.
+#[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
     log: PathBuf,
@@ -28,16 +29,6 @@ impl Process {
         let err = out.try_clone().expect("the same file");
         let child = command.stdout(out).stderr(err).stdin(Stdio::null()).spawn();
         Self { child: child.unwrap_or_else(|error| panic!("{name} does not start: {error}")), log }
-    }
-
-    pub(crate) fn redis(folder: &Path, port: u16) -> Self {
-        let mut command = Command::new("redis-server");
-        command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
-        Self::start(folder, "redis", command.arg("--dir").arg(folder))
-    }
-
-    pub(crate) fn gavel(folder: &Path, name: &str, line: &str) -> Self {
-        Self::start(folder, name, gavel(line).env("RUST_LOG", "info"))
     }
 
     /// Waits until the log says so.
@@ -91,37 +82,6 @@ impl Drop for Process {
         drop(self.child.kill());
         drop(self.child.wait());
     }
-}
-
-pub(crate) fn gavel(line: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gavel"));
-    command.env_clear().args(line.split_whitespace());
-    command
-}
-
-pub(crate) fn done(line: &str) -> Output {
-    let output = gavel(line).output().expect("the binary runs");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let said = format!("{line}:\n{}{}", text(&output.stdout), text(&output.stderr));
-    assert!(output.status.success(), "{said}");
-    output
-}
-
-/// Waits until both nodes have this version of the limits: one is stored first
-/// and in force a moment later.
-pub(crate) fn in_force(version: u64, endpoint: &str) {
-    for _ in 0..POLL.1 {
-        let listed = done(&format!("nodes list --json {endpoint}")).stdout;
-        let nodes: Vec<serde_json::Value> = serde_json::from_slice(&listed).expect("JSON");
-        let holds = |node: &&serde_json::Value| {
-            node.get("limitsVersion").and_then(serde_json::Value::as_u64) == Some(version)
-        };
-        if nodes.iter().filter(holds).count() == 2 {
-            return;
-        }
-        thread::sleep(POLL.0);
-    }
-    panic!("limits {version} are not in force on both nodes");
 }
 
 pub(crate) fn free_port() -> u16 {

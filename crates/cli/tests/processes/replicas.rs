@@ -1,7 +1,10 @@
 //! Three control planes, of which the one that leads is killed, stands still,
 //! and is stopped, while bids flow all the time.
 
-use super::process::{POLL, Process, done, free_port, in_force};
+use super::{
+    process::{POLL, Process, free_port},
+    verbs::{done, in_force, start, start_redis},
+};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::{path::Path, thread};
@@ -31,7 +34,7 @@ impl Replica {
             "control-plane --redis-url redis://127.0.0.1:{redis} --set cluster.replica_id={name} \
              --http-listen 127.0.0.1:{http} --grpc-listen 127.0.0.1:{grpc}"
         );
-        Self { process: Process::gavel(folder, name, &line), grpc, led: 0, registered: 0 }
+        Self { process: start(folder, name, &line), grpc, led: 0, registered: 0 }
     }
 
     fn endpoint(&self) -> String {
@@ -126,7 +129,7 @@ fn bidders(folder: &Path, ports: [u16; 2]) -> Process {
         "load --url {urls} --sockets 24 --room-ids lamp,chair,clock --bids-per-second 30 \
          --duration 10m --json"
     );
-    Process::gavel(folder, "load", &line)
+    start(folder, "load", &line)
 }
 
 /// No socket was lost, no bid refused for want of an owner, and none lost.
@@ -145,7 +148,7 @@ fn whatever_happens_to_the_leader_another_leads_and_bids_flow_all_the_time() {
     let folder = folder.path();
     let [redis, ws_1, ws_2, relay_1, relay_2, grpc_1, grpc_2, grpc_3] =
         [(); 8].map(|()| free_port());
-    let _redis = Process::redis(folder, redis);
+    let _redis = start_redis(folder, redis);
     let grpc = [("one", grpc_1), ("two", grpc_2), ("three", grpc_3)];
     let mut replicas: Vec<_> =
         grpc.iter().map(|(name, grpc)| Replica::start(folder, name, redis, *grpc)).collect();
@@ -159,7 +162,7 @@ fn whatever_happens_to_the_leader_another_leads_and_bids_flow_all_the_time() {
              --http-listen 127.0.0.1:{ws} --relay-listen 127.0.0.1:{relay} \
              --control-endpoint {endpoints}"
         );
-        Process::gavel(folder, id, &line)
+        start(folder, id, &line)
     };
     let nodes = [node("node-1", ws_1, relay_1), node("node-2", ws_2, relay_2)];
     let mut leader = next_leader(&mut replicas);

@@ -1,0 +1,291 @@
+//! Redis, two control planes and three nodes as processes, with bids in six
+//! rooms all the time.
+
+use crate::{
+    network::{Cut, Network},
+    place::{GAVEL, Member, NODES, Place, REPLICAS, TOKEN},
+    process::{POLL, Process, free_port},
+};
+use rustix::process::Signal;
+use serde_json::Value;
+use std::{path::PathBuf, process::Output, thread};
+
+pub(crate) const ROOMS: [&str; 6] = ["lamp", "chair", "clock", "vase", "bowl", "desk"];
+const BIDS_PER_SECOND: u32 = 600;
+const SOCKETS: u32 = 36;
+/// The version of the limits once ours are set.
+const LIMITS: u64 = 2;
+
+/// What runs; all of it ends with this value.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    redis: Member,
+    replicas: Vec<Member>,
+    nodes: Vec<Member>,
+    load: Option<Process>,
+    grpc: [u16; REPLICAS.len()],
+    // Last, so that it goes when nothing runs in it.
+    place: Place,
+}
+
+// === impl Cluster ===
+
+impl Cluster {
+    /// Starts everything and waits until bids are accepted in each room.
+    pub(crate) fn start(network: Option<Network>) -> Self {
+        let place = Place::new(network);
+        let grpc = REPLICAS.map(|_| free_port());
+        let mut redis = place.redis();
+        redis.start(&place, "redis-server");
+        redis.process().says("Ready to accept connections");
+        let mut cluster = Self {
+            replicas: place.replicas(grpc),
+            nodes: place.nodes(grpc),
+            redis,
+            load: None,
+            grpc,
+            place,
+        };
+        for member in &mut cluster.replicas {
+            member.start(&cluster.place, GAVEL);
+            member.process().says("control plane listens");
+        }
+        for member in &mut cluster.nodes {
+            member.start(&cluster.place, GAVEL);
+        }
+        cluster.prepare();
+        cluster.load = Some(cluster.bid());
+        cluster.bids_flow();
+        cluster
+    }
+
+    fn prepare(&self) {
+        let limits = "sockets_per_ip_max=0 bids_per_user_max=0 messages_per_session_rate=0";
+        until("limits", || self.verb(&format!("limits set {limits}")));
+        self.nodes_are_there();
+        for room in ROOMS {
+            until("a room", || {
+                self.verb(&format!(
+                    "rooms create {room} --opening-price 10.00 --increment 0.01 --closes-in 1h \
+                     --guests bid"
+                ))
+            });
+        }
+    }
+
+    fn bid(&self) -> Process {
+        let line = format!(
+            "load --url {} --sockets {SOCKETS} --room-ids {} --bids-per-second {BIDS_PER_SECOND} \
+             --duration 1h --reconnect --json --record {}",
+            self.place.urls(),
+            ROOMS.join(","),
+            self.history().display(),
+        );
+        let mut command = self.place.command("hub", GAVEL);
+        Process::start(self.place.path(), "load", command.args(line.split(' ')))
+    }
+
+    // === What may happen to it ===
+
+    /// The place in the list of the node that owns the first room, and all its rooms.
+    pub(crate) fn an_owner(&self) -> (usize, Vec<String>) {
+        until("an owner", || {
+            let rooms = self.owners()?;
+            let (_, owner) = rooms.iter().find(|(room, _)| room == "lamp")?;
+            let node = self.nodes.iter().position(|node| node.name == *owner)?;
+            let its = rooms.iter().filter(|(_, other)| other == owner);
+            Some((node, its.map(|(room, _)| room.clone()).collect()))
+        })
+    }
+
+    /// How many there are, running or not.
+    pub(crate) fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Empties the last node of rooms, so that it only holds sockets.
+    pub(crate) fn an_edge(&self) -> usize {
+        let edge = self.nodes.len() - 1;
+        let name = &self.nodes.get(edge).expect("a node").name;
+        until("a drain", || self.verb(&format!("nodes drain {name}")));
+        until("an empty node", || {
+            self.owners()?.iter().all(|(_, owner)| owner != name).then_some(())
+        });
+        edge
+    }
+
+    pub(crate) fn kill_node(&mut self, node: usize) {
+        self.node(node).take().kill();
+    }
+
+    /// Asks it to stop, and waits until it has without a fault.
+    pub(crate) fn stop_node(&mut self, node: usize) {
+        self.node(node).take().stop();
+    }
+
+    pub(crate) fn signal_node(&mut self, node: usize, signal: Signal) {
+        self.node(node).process().signal(signal);
+    }
+
+    pub(crate) fn start_node(&mut self, node: usize) {
+        let member = self.nodes.get_mut(node).expect("a node");
+        member.start(&self.place, GAVEL);
+        member.process().says("node listens");
+        self.nodes_are_there();
+    }
+
+    /// Waits until a node has found rooms that another one owns by now.
+    pub(crate) fn is_fenced(&mut self, node: usize) {
+        self.node(node).process().says("another node owns the room");
+    }
+
+    /// Waits until somebody else owns what this node did.
+    pub(crate) fn has_lost_its_rooms(&self, node: usize) {
+        let name = &self.nodes.get(node).expect("a node").name;
+        until("other owners", || {
+            self.owners()?.iter().all(|(_, owner)| owner != name).then_some(())
+        });
+    }
+
+    pub(crate) fn kill_leader(&mut self) {
+        let leads = |member: &Member| {
+            member.process.as_ref().is_some_and(|process| process.said("replica: leads") > 0)
+        };
+        let leader = self.replicas.iter_mut().find(|member| leads(member)).expect("a leader");
+        leader.take().kill();
+        let next = self.replicas.iter_mut().find(|member| member.process.is_some());
+        next.expect("another replica").process().says("replica: leads");
+    }
+
+    pub(crate) fn kill_redis(&mut self) {
+        self.redis.take().kill();
+    }
+
+    pub(crate) fn start_redis(&mut self) {
+        self.redis.start(&self.place, "redis-server");
+        self.redis.process().says("Ready to accept connections");
+    }
+
+    pub(crate) fn signal_redis(&mut self, signal: Signal) {
+        self.redis.process().signal(signal);
+    }
+
+    /// Gives a room to another node.
+    pub(crate) fn move_room(&self, room: &str, to: usize) {
+        let name = &self.nodes.get(to).expect("a node").name;
+        until("a move", || self.verb(&format!("rooms move {room} --to {name}")));
+    }
+
+    /// Loses packets between a node and another host.
+    pub(crate) fn cut(&self, node: usize, other: &str, cut: Cut) {
+        self.place.network().cut(self.name(node), other, cut);
+    }
+
+    pub(crate) fn heal(&self, node: usize) {
+        self.place.network().heal(self.name(node));
+    }
+
+    pub(crate) fn name(&self, node: usize) -> &'static str {
+        self.nodes.get(node).expect("a node").name
+    }
+
+    // === What is asked of it ===
+
+    /// Waits until each room has accepted bids after this was called.
+    pub(crate) fn bids_flow(&self) {
+        for room in ROOMS {
+            let before = until("a room's state", || self.bid_count(room));
+            until("more bids", || self.bid_count(room).filter(|count| *count > before));
+        }
+    }
+
+    /// Closes all rooms, ends the load and returns its report.
+    pub(crate) fn finish(&mut self) -> Value {
+        for room in ROOMS {
+            until("a close", || {
+                // Of a retry only the effect can be told.
+                drop(self.verb(&format!("rooms close {room}")));
+                let state = self.room(room)?.pointer("/view/state")?.clone();
+                (state == "closed").then_some(())
+            });
+        }
+        let said = self.load.take().expect("a load").stop();
+        let report = said.lines().rev().find(|line| line.starts_with('{')).expect("a report");
+        serde_json::from_str(report).expect("JSON")
+    }
+
+    /// Holds what is stored against what the load recorded; keeps it in a file.
+    pub(crate) fn verify(&self) -> (Output, PathBuf) {
+        let streams = self.place.path().join("streams.jsonl");
+        let line = format!(
+            "verify --complete --redis-url {} --history {} --save {}",
+            self.place.redis_url(),
+            self.history().display(),
+            streams.display(),
+        );
+        let mut command = self.place.command("hub", GAVEL);
+        (command.args(line.split(' ')).output().expect("the binary runs"), streams)
+    }
+
+    pub(crate) fn history(&self) -> PathBuf {
+        self.place.path().join("history.jsonl")
+    }
+
+    /// What each process has said, for whoever looks for the cause of a fault.
+    pub(crate) fn keep_logs(self) -> PathBuf {
+        self.place.keep()
+    }
+
+    fn nodes_are_there(&self) {
+        until("all nodes", || {
+            let nodes = self.verb("nodes list")?;
+            let ready =
+                |node: &&Value| node.get("limitsVersion").and_then(Value::as_u64) == Some(LIMITS);
+            (nodes.as_array()?.iter().filter(ready).count() == NODES.len()).then_some(())
+        });
+    }
+
+    fn owners(&self) -> Option<Vec<(String, String)>> {
+        let rooms = self.verb("rooms list")?;
+        let text = |room: &Value, key: &str| Some(room.get(key)?.as_str()?.to_owned());
+        rooms
+            .as_array()?
+            .iter()
+            .map(|room| Some((text(room, "id")?, text(room, "owner")?)))
+            .collect()
+    }
+
+    fn bid_count(&self, room: &str) -> Option<u64> {
+        self.room(room)?.pointer("/view/bidCount")?.as_u64()
+    }
+
+    fn room(&self, room: &str) -> Option<Value> {
+        self.verb(&format!("rooms get {room}"))
+    }
+
+    /// What a living replica answers; none if it cannot now.
+    fn verb(&self, line: &str) -> Option<Value> {
+        let living = self.replicas.iter().position(|member| member.process.is_some())?;
+        let port = self.grpc.get(living)?;
+        let endpoint = format!("http://{}:{port}", self.place.address("control"));
+        let mut command = self.place.command("hub", GAVEL);
+        command.args(line.split(' ')).args(["--json", "--token", TOKEN, "--endpoint", &endpoint]);
+        let output = command.output().expect("the binary runs");
+        output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap_or_default())
+    }
+
+    fn node(&mut self, node: usize) -> &mut Member {
+        self.nodes.get_mut(node).expect("a node")
+    }
+}
+
+/// Polls until there is something.
+pub(crate) fn until<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..POLL.1 {
+        if let Some(found) = ready() {
+            return found;
+        }
+        thread::sleep(POLL.0);
+    }
+    panic!("{what} did not come");
+}
