@@ -63,8 +63,13 @@ impl Room {
     ) {
         if matches!(self.role, Role::Edge(_)) && epoch >= self.epoch {
             self.epoch = epoch;
-            self.reset(view, generation);
-            self.recent.precede(before);
+            let known = self.position();
+            // While a room moves, what the new owner tells may overtake this:
+            // viewers are shown nothing older than what they know.
+            if known.generation != generation || view.seq >= known.seq {
+                self.reset(view, generation);
+                self.recent.precede(before);
+            }
         }
     }
 
