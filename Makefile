@@ -9,7 +9,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 LOGS := $(TARGET)/test-logs
 STEPS := tools fmt clippy rust build autobahn browser chart proto
 
-.PHONY: help dev test lint bench docs deny $(STEPS)
+.PHONY: help dev test lint bench chaos docs deny $(STEPS)
 
 help:
 	@echo 'make dev     run a whole cluster here, with ten demo auctions'
@@ -17,6 +17,7 @@ help:
 	@echo 'make docs    write anew what docs/ and helm/README.md take from the code'
 	@echo 'make lint    only the checks that run nothing: fmt clippy proto'
 	@echo 'make bench   measure what docs/performance.md holds; FIGURES="memory fanout ack moves" chooses'
+	@echo 'make chaos   faults under load, as docs/reliability.md tells; RUNS=20 SCENARIOS="owner-killed" choose; needs root'
 	@echo 'make deny    what came in as dependencies: bans, licences, sources; needs cargo-deny'
 	@echo 'Steps of make test, each by itself: $(STEPS)'
 
@@ -26,6 +27,11 @@ dev:
 # Needs redis-server for the last figure, and a machine that does little else.
 bench:
 	cargo bench --locked -p gavel --bench figures -- $(FIGURES)
+
+# Needs redis-server, and for its partitions root, ip and nft.
+chaos: RUNS ?= 20
+chaos:
+	cargo bench --locked -p gavel --bench chaos -- $(RUNS) $(SCENARIOS)
 
 lint: tools fmt clippy proto
 

@@ -19,7 +19,7 @@ use gavel_rules::{
     time::{Millis, Timestamp},
 };
 use gavel_runtime::{backoff::Backoff, tasks, telemetry};
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
@@ -90,6 +90,13 @@ pub(super) enum Done {
     },
 }
 
+/// Short, since nobody can bid meanwhile; while the connection is down a try
+/// costs nothing but this task's time.
+fn store_backoff() -> Backoff {
+    Backoff::try_new(Duration::from_millis(50), Duration::from_secs(1))
+        .unwrap_or_else(|_| Backoff::standard())
+}
+
 // === impl Owner ===
 
 impl Owner {
@@ -107,7 +114,7 @@ impl Owner {
             generation: Generation::default(),
             rules,
             phase: Phase::Claim(at_once),
-            backoff: Backoff::standard(),
+            backoff: store_backoff(),
             batch: Vec::new(),
             command: None,
             wake_at: None,

@@ -39,6 +39,10 @@ impl Scenario {
         Self { may_refuse: false, gap_max: Duration::from_secs(3), ..self }
     }
 
+    const fn within_seconds(self, seconds: u64) -> Self {
+        Self { gap_max: Duration::from_secs(seconds), ..self }
+    }
+
     const fn in_network(self) -> Self {
         Self { needs_network: true, ..self }
     }
@@ -50,12 +54,16 @@ pub(crate) const ALL: [Scenario; 15] = [
     Scenario::new("edge-killed", edge_killed).refuses_nothing(),
     Scenario::new("leader-killed", leader_killed).refuses_nothing(),
     Scenario::new("redis-killed", redis_killed),
-    Scenario::new("redis-paused", redis_paused),
+    Scenario::new("redis-paused", redis_paused).within_seconds(6),
     Scenario::new("node-stopped", node_stopped).refuses_nothing(),
     Scenario::new("rolling-restart", rolling_restart).refuses_nothing(),
     Scenario::new("move-storm", move_storm).refuses_nothing(),
-    Scenario::new("owner-redis-cut", |cluster| cut(cluster, "redis", Cut::BothWays)).in_network(),
-    Scenario::new("owner-redis-deaf", |cluster| cut(cluster, "redis", Cut::Deaf)).in_network(),
+    Scenario::new("owner-redis-cut", |cluster| cut(cluster, "redis", Cut::BothWays))
+        .in_network()
+        .within_seconds(8),
+    Scenario::new("owner-redis-deaf", |cluster| cut(cluster, "redis", Cut::Deaf))
+        .in_network()
+        .within_seconds(8),
     Scenario::new("owner-control-cut", |cluster| cut(cluster, "control", Cut::BothWays))
         .in_network(),
     Scenario::new("owner-control-deaf", |cluster| cut(cluster, "control", Cut::Deaf)).in_network(),
