@@ -29,6 +29,9 @@ pub(crate) struct Member {
 #[derive(Debug)]
 pub(crate) struct Place {
     folder: tempfile::TempDir,
+    /// Redis's file: in memory, as what others write to the disk must not
+    /// stall it, and what a killed process has written is not lost there either.
+    memory: tempfile::TempDir,
     network: Option<Network>,
     redis: u16,
     websocket: [u16; NODES.len()],
@@ -64,6 +67,7 @@ impl Place {
     pub(crate) fn new(network: Option<Network>) -> Self {
         Self {
             folder: tempfile::tempdir().expect("a folder"),
+            memory: tempfile::tempdir_in("/dev/shm").expect("a folder in memory"),
             network,
             redis: free_port(),
             websocket: NODES.map(|_| free_port()),
@@ -105,7 +109,7 @@ impl Place {
              --appendfsync always --dir {}",
             self.redis,
             self.address("redis"),
-            self.path().display(),
+            self.memory.path().display(),
         );
         Member::new("redis", "redis", line)
     }
