@@ -195,9 +195,9 @@ mod tests {
         room.on_done(Done::Claimed(claim(2).await));
 
         let mut tell = || loop {
-            match told.try_recv().expect("a message").kind.expect("a kind") {
-                Kind::Current(_) => {}
-                kind => return kind,
+            let kind = told.try_recv().expect("a message").kind.expect("a kind");
+            if !matches!(kind, Kind::Current(_)) {
+                return kind;
             }
         };
         let Kind::Snapshot(snapshot) = tell() else { panic!("the state and what led to it") };
