@@ -24,7 +24,7 @@ help:
 dev:
 	cargo run --release --locked -- dev $(ARGS)
 
-# Needs redis-server for the last figure, and a machine that does little else.
+# Needs redis-server for the last two figures, and a machine that does little else.
 bench:
 	cargo bench --locked -p gavel --bench figures -- $(FIGURES)
 

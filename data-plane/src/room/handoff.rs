@@ -25,7 +25,6 @@ use gavel_rules::{
 
 /// For so long the old owner passes on bids of those who did not hear yet.
 const FORWARD: Millis = Millis::new(5_000);
-
 /// For so long the new owner waits for the old one's last word after control
 /// has named it.
 const LAST_WORD: Millis = Millis::new(500);
@@ -72,12 +71,14 @@ impl Room {
         true
     }
 
-    /// Takes the room without the old owner's last word, if it does not come.
+    /// Takes the room without the old owner's last word, if it does not come. One
+    /// that is out of reach is not waited for, nor is control: the assignment
+    /// was stored before this node heard of it.
     pub(super) fn take_promised(&mut self, now: Timestamp) -> Option<Timestamp> {
-        let at = self.prepared.as_ref()?.take_at?;
+        let take_at = self.prepared.as_ref()?.take_at;
         let lost = matches!(&self.role, Role::Edge(edge) if edge.lost);
-        if at > now && !lost {
-            return Some(at);
+        if !lost && take_at.is_none_or(|at| at > now) {
+            return take_at;
         }
         let prepared = self.prepared.take()?;
         self.become_owner(prepared.next);
@@ -126,5 +127,30 @@ impl Room {
         if let Role::Edge(edge) = &mut self.role {
             edge.forward_until = now.saturating_add(FORWARD);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::Config, node, store};
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn a_promised_room_is_taken_when_its_owner_is_gone_and_control_says_nothing() {
+        let store = store::open(None).expect("a store");
+        let shell = Arc::new(node::shell(Config::default(), store).expect("a node"));
+        let mut room = Room::new(Arc::clone(&shell), "a".parse().expect("id"));
+        let (owner, from) = (Some(shell.id.clone()), "other".parse().expect("id"));
+        let (epoch, relay_url) = (Epoch::new(2), String::new());
+        let next = Assignment { epoch, owner, relay_url, rules: None };
+        // Nobody listens there.
+        let from_relay_url = "http://127.0.0.1:1".to_owned();
+        room.prepare(next, from, from_relay_url.clone());
+        assert_eq!(room.take_promised(shell.now()), None);
+        assert!(!room.owns(), "the owner may still decide");
+        room.on_link(&from_relay_url, true);
+        room.take_promised(shell.now());
+        assert!(room.owns());
     }
 }
