@@ -47,6 +47,9 @@ struct Fake {
     updates: broadcast::Sender<(u64, u64)>,
 }
 
+/// What is told to a socket once it has joined: seq and price.
+type Updates = Option<broadcast::Receiver<(u64, u64)>>;
+
 #[derive(Debug, Parser)]
 struct Args {
     #[command(flatten)]
@@ -84,13 +87,15 @@ fn choose(_: &Request, mut response: Response) -> Result<Response, ErrorResponse
 async fn serve(stream: TcpStream, fake: Arc<Fake>) {
     stream.set_nodelay(true).unwrap();
     let Ok(mut socket) = accept_hdr_async(stream, choose).await else { return };
-    let mut updates = fake.updates.subscribe();
+    let mut updates: Updates = None;
     drop(socket.send(Message::text(r#"{"type":"welcome","userId":"u"}"#)).await);
     loop {
         let replies = tokio::select! {
-            Ok((seq, price)) = updates.recv() => fake.update(seq, price),
+            (seq, price) = next(&mut updates) => fake.update(seq, price),
             message = socket.next() => match message {
-                Some(Ok(Message::Text(text))) => fake.answer(&serde_json::from_str(&text).unwrap()),
+                Some(Ok(Message::Text(text))) => {
+                    fake.answer(&serde_json::from_str(&text).unwrap(), &mut updates)
+                }
                 Some(Ok(_)) => Vec::new(),
                 _ => return,
             },
@@ -101,6 +106,14 @@ async fn serve(stream: TcpStream, fake: Arc<Fake>) {
             }
             drop(socket.send(Message::text(reply.to_string())).await);
         }
+    }
+}
+
+/// The next update for whoever has joined.
+async fn next(updates: &mut Updates) -> (u64, u64) {
+    match updates {
+        Some(updates) => updates.recv().await.unwrap(),
+        None => std::future::pending().await,
     }
 }
 
@@ -124,9 +137,11 @@ impl Fake {
         }
     }
 
-    fn answer(&self, message: &Value) -> Vec<Value> {
+    fn answer(&self, message: &Value, updates: &mut Updates) -> Vec<Value> {
         let mut room = self.room.lock();
         if message["type"] == "joinAuction" {
+            // Whoever joins is sent what follows its state, and nothing before it.
+            *updates = Some(self.updates.subscribe());
             let fresh = self.wrong == Wrong::ForgetsAfterwards;
             let (seq, price) = if fresh { (1, 100) } else { *room };
             return vec![json!({

@@ -137,8 +137,11 @@ impl Cluster {
     }
 
     /// Waits until a node has found rooms that another one owns by now.
-    pub(crate) fn is_fenced(&mut self, node: usize) {
-        self.node(node).process().says("another node owns the room");
+    /// How often this node has found that a room is not its own any more: an
+    /// append was fenced, or control said so before the next append.
+    pub(crate) fn stepped_down(&mut self, node: usize) -> usize {
+        let process = self.node(node).process();
+        process.said("another node owns the room") + process.said("the room moves")
     }
 
     /// Waits until somebody else owns what this node did.

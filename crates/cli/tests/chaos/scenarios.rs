@@ -1,7 +1,7 @@
 //! What happens to a cluster under bids, and what may come of it.
 
 use crate::{
-    cluster::{Cluster, ROOMS},
+    cluster::{Cluster, ROOMS, until},
     network::{Cut, Network},
     outcome::Outcome,
 };
@@ -119,11 +119,12 @@ fn owner_killed(cluster: &mut Cluster) -> Vec<String> {
 /// It wakes with appends in hand that are decided under an epoch of the past.
 fn owner_paused(cluster: &mut Cluster) -> Vec<String> {
     let (owner, rooms) = cluster.an_owner();
+    let before = cluster.stepped_down(owner);
     cluster.signal_node(owner, Signal::STOP);
     thread::sleep(PAUSE);
     cluster.has_lost_its_rooms(owner);
     cluster.signal_node(owner, Signal::CONT);
-    cluster.is_fenced(owner);
+    until("it steps down", || (cluster.stepped_down(owner) > before).then_some(()));
     rooms
 }
 
