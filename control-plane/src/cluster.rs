@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 
 mod brake;
 mod event;
+mod held;
 mod load;
 mod moves;
 mod place;
@@ -102,6 +103,8 @@ struct Placed {
     epoch: Epoch,
     /// The epoch that the store was seen to hold.
     stored: Epoch,
+    /// The highest epoch that a node was seen to own it under, whoever gave it.
+    used: Epoch,
     /// Whether even an owner that lives needs the next epoch: it is a newer run
     /// and fences the earlier one, or the store may hold another owner.
     refresh: bool,
@@ -207,6 +210,9 @@ impl Cluster {
             Event::Released { room, epoch, node } => {
                 self.released(&room, epoch, &node, now, actions);
             }
+            Event::ClaimRefused { room, epoch, node } => {
+                self.claim_refused(&room, epoch, &node, now, actions);
+            }
             Event::ReleaseBrake => {
                 self.release_brake(now, actions);
                 self.place_all(now, actions);
@@ -230,6 +236,7 @@ impl Cluster {
                 owner: None,
                 epoch,
                 stored: epoch,
+                used: epoch,
                 refresh: false,
                 under_way: None,
                 placed_at: now,
@@ -285,19 +292,6 @@ impl Cluster {
             if placed.owner.as_ref() == Some(&node) && placed.under_way.is_none() {
                 actions.push(Action::Publish { room: room.clone() });
             }
-        }
-    }
-
-    /// A node says that it owns a room.
-    fn held(&mut self, room: RoomId, epoch: Epoch, node: &NodeId, actions: &mut Vec<Action>) {
-        let Some(placed) = self.rooms.get(&room) else { return };
-        if epoch > placed.epoch && placed.under_way.is_none() {
-            // Decided by somebody who knew more than we do.
-            let (expected, owner) = (placed.stored, node.clone());
-            self.change(&room, |placed| placed.under_way = Some(owner.clone()));
-            actions.push(Action::Persist { room, expected, owner, epoch });
-        } else if placed.owner.as_ref() != Some(node) {
-            actions.push(Action::Tell { node: node.clone(), room });
         }
     }
 

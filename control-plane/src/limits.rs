@@ -5,40 +5,25 @@
 
 use gavel_proto::{
     config::v1 as wire,
-    limits::{self, LIMITS, Limit, LimitsError},
+    limits::{self, LimitsError},
 };
-use std::collections::BTreeMap;
 
 /// The stored form of limits: a JSON object of numbers.
 #[must_use]
 pub(crate) fn to_json(limits: &wire::Limits) -> String {
-    let values: BTreeMap<_, _> =
-        LIMITS.iter().map(|limit| (limit.name, limit.get(limits))).collect();
+    let values = limits::values(limits);
     serde_json::to_string(&values).expect("a map of numbers is always JSON")
 }
 
-/// Reads limits from their stored form. A document of an earlier release lacks
-/// the newer limits, which then have their defaults.
+/// Reads limits from their stored form.
 ///
 /// # Errors
 /// [`LimitsError`] if the text is not such a document or a value is out of
 /// range.
 pub(crate) fn from_json(text: &str) -> Result<wire::Limits, LimitsError> {
-    let fault = |message| LimitsError { field: "limits", message };
-    let values: BTreeMap<String, u64> =
-        serde_json::from_str(text).map_err(|error| fault(error.to_string()))?;
-    let mut limits = limits::defaults();
-    for (name, value) in values {
-        let limit = Limit::named(&name).ok_or_else(|| fault(format!("there is no {name:?}")))?;
-        if !limit.set(&mut limits, value) {
-            return Err(LimitsError {
-                field: limit.name,
-                message: format!("{value} is too large"),
-            });
-        }
-    }
-    limits::check(&limits)?;
-    Ok(limits)
+    let values = serde_json::from_str(text)
+        .map_err(|error| LimitsError { field: "limits", message: error.to_string() })?;
+    limits::from_values(&values)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! is made of it.
 
 use crate::config::v1::Limits;
+use std::collections::BTreeMap;
 
 /// One limit of the document.
 #[derive(Debug)]
@@ -111,6 +112,33 @@ pub fn check(limits: &Limits) -> Result<(), LimitsError> {
         }
     }
     Ok(())
+}
+
+/// The values of a document by name, as it is stored.
+#[must_use]
+pub fn values(limits: &Limits) -> BTreeMap<String, u64> {
+    LIMITS.iter().map(|limit| (limit.name.to_owned(), limit.get(limits))).collect()
+}
+
+/// The document of these values. One of an earlier release lacks the newer
+/// limits, which then have their defaults.
+///
+/// # Errors
+/// [`LimitsError`] for a name that is none and a value out of range.
+pub fn from_values(values: &BTreeMap<String, u64>) -> Result<Limits, LimitsError> {
+    let mut limits = defaults();
+    for (name, value) in values {
+        let limit = Limit::named(name).ok_or_else(|| LimitsError {
+            field: "limits",
+            message: format!("there is no {name:?}"),
+        })?;
+        if !limit.set(&mut limits, *value) {
+            let message = format!("{value} is too large");
+            return Err(LimitsError { field: limit.name, message });
+        }
+    }
+    check(&limits)?;
+    Ok(limits)
 }
 
 // === impl Limit ===

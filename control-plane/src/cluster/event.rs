@@ -89,6 +89,15 @@ pub enum Event {
         /// Which node.
         node: NodeId,
     },
+    /// The store of rooms refused a node's claim.
+    ClaimRefused {
+        /// Of which room.
+        room: RoomId,
+        /// The epoch that is in use there.
+        epoch: Epoch,
+        /// Which node.
+        node: NodeId,
+    },
     /// An operator wants the rooms of silent nodes to be given away.
     ReleaseBrake,
     /// Time passed.

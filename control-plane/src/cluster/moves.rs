@@ -135,8 +135,7 @@ impl Cluster {
         let Ok(to) = self.may_move(room, to) else { return };
         let Some(placed) = self.rooms.get(room) else { return };
         let Some(from) = placed.owner.clone() else { return };
-        let (before, expected) = (placed.epoch, placed.stored);
-        let epoch = before.max(expected).next();
+        let (before, expected, epoch) = (placed.epoch, placed.stored, placed.next_epoch());
         self.change(room, |placed| placed.under_way = Some(to.clone()));
         actions.push(Action::Persist { room: room.clone(), expected, owner: to.clone(), epoch });
         let until = now.saturating_add(MOVE_WAIT);

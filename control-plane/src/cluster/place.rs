@@ -31,7 +31,7 @@ impl Cluster {
             return;
         };
         self.retries.remove(room);
-        let (expected, epoch) = (placed.stored, placed.epoch.max(placed.stored).next());
+        let (expected, epoch) = (placed.stored, placed.next_epoch());
         let stays = placed.owner.clone().filter(|owner| placed.refresh && self.keeps_rooms(owner));
         let chosen = stays.or_else(|| self.choose(room, placed));
         let Some(owner) = self.give_up_move(room).or(chosen) else { return };

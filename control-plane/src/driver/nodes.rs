@@ -15,6 +15,8 @@ use wire::session_request::Kind as Up;
 const NODES_MAX: usize = 1_000;
 /// Rooms in one message, which keeps it far below what gRPC takes.
 const ASSIGNMENTS_MAX: usize = 500;
+/// Nodes in one message.
+const PEERS_MAX: usize = 500;
 /// Rooms that do not exist which one node may watch; of further ones it is told
 /// that they are unknown, and must ask again to learn that they came.
 const UNKNOWN_WATCHED_MAX: usize = 10_000;
@@ -46,6 +48,17 @@ impl Line {
         }
         sent.is_ok()
     }
+
+    fn is_closed(&self) -> bool {
+        self.outgoing.sender.is_closed()
+    }
+
+    /// The node as others see it.
+    fn peer(&self) -> wire::Peer {
+        let wire::Register { node_id, relay_url, .. } = &self.about;
+        let (node_id, relay_url) = (node_id.clone(), relay_url.clone());
+        wire::Peer { node_id, relay_url, weight: weight(&self.about) }
+    }
 }
 
 // === impl Task ===
@@ -57,7 +70,7 @@ impl Task {
             tracing::warn!(node.id = %node, NODES_MAX, "too many nodes; one is turned away");
             return outgoing.end.cancel();
         }
-        let weight = if about.weight == 0 { 100 } else { about.weight };
+        let weight = weight(&about);
         let zone = about.zone.clone();
         let newer = self.nodes.get(&node).is_none_or(|line| line.incarnation <= incarnation);
         if newer {
@@ -75,6 +88,7 @@ impl Task {
                 lease_ms: self.lease.get(),
                 heartbeat_ms: self.heartbeat.get(),
             }));
+            self.introduce(&line);
             if let Some(old) = self.nodes.insert(node.clone(), line)
                 && old.incarnation < incarnation
             {
@@ -86,6 +100,26 @@ impl Task {
             drop(outgoing.sender.try_send(wire::SessionResponse { kind }));
         }
         self.step(Event::Registered { node, joining: Joining { incarnation, weight, zone }, held });
+    }
+
+    /// Tells a node of all others, and them of it.
+    fn introduce(&self, line: &Line) {
+        let others = self.nodes.values().filter(|other| other.about.node_id != line.about.node_id);
+        let others: Vec<_> = others.map(Line::peer).collect();
+        for here in others.chunks(PEERS_MAX) {
+            let (here, gone) = (here.to_vec(), Vec::new());
+            line.send(Down::Peers(wire::Peers { here, gone }));
+        }
+        if let Ok(node) = line.about.node_id.parse() {
+            let (here, gone) = (vec![line.peer()], Vec::new());
+            self.tell_others(&node, &wire::Peers { here, gone });
+        }
+    }
+
+    fn tell_others(&self, node: &NodeId, peers: &wire::Peers) {
+        for (_, line) in self.nodes.iter().filter(|(id, line)| *id != node && !line.is_closed()) {
+            line.send(Down::Peers(peers.clone()));
+        }
     }
 
     pub(super) fn said(&mut self, node: NodeId, incarnation: Incarnation, kind: Up) {
@@ -111,6 +145,14 @@ impl Task {
                     self.step(Event::Prepared { room, epoch, node });
                 }
                 Err(error) => tracing::warn!(node.id = %node, %error, "a step makes no sense"),
+            },
+            Up::ClaimRefused(wire::ClaimRefused { room_id, epoch }) => match room_id.parse() {
+                Ok(room) => {
+                    tracing::info!(node.id = %node, room.id = %room, epoch,
+                        "the room was claimed by somebody whom nobody assigned it");
+                    self.step(Event::ClaimRefused { room, epoch: Epoch::new(epoch), node });
+                }
+                Err(error) => tracing::warn!(node.id = %node, %error, "a refusal makes no sense"),
             },
             Up::CommandResult(result) => {
                 if let Some(answer) = self.commands.remove(&result.command_id) {
@@ -142,6 +184,8 @@ impl Task {
     /// Drops what is kept of a node that has been away for long.
     pub(super) fn forget(&mut self, node: &NodeId) {
         self.nodes.remove(node);
+        let gone = vec![node.to_string()];
+        self.tell_others(node, &wire::Peers { here: Vec::new(), gone });
         self.outbox.remove(node);
         self.unwatch_all(node);
     }
@@ -303,6 +347,11 @@ impl Task {
         };
         self.nodes.iter().map(node).collect()
     }
+}
+
+/// A node's relative capacity.
+fn weight(about: &wire::Register) -> u32 {
+    if about.weight == 0 { 100 } else { about.weight }
 }
 
 /// What a node told of its load, as far as it makes sense.

@@ -39,8 +39,7 @@ pub struct Candidate<'a> {
 /// any is.
 #[must_use]
 pub fn place<'a>(room: &RoomId, candidates: &[Candidate<'a>]) -> Option<&'a NodeId> {
-    let mut order: Vec<_> = candidates.iter().filter(|candidate| candidate.weight > 0).collect();
-    order.sort_by_cached_key(|candidate| (score(room, candidate), candidate.node));
+    let order = order(room, candidates);
     let weight: u128 = order.iter().map(|candidate| u128::from(candidate.weight)).sum();
     let load: u128 = order.iter().map(|candidate| u128::from(candidate.load)).sum();
     let fits = |candidate: &&&Candidate<'a>| {
@@ -59,6 +58,16 @@ pub fn place<'a>(room: &RoomId, candidates: &[Candidate<'a>]) -> Option<&'a Node
         (a_load * u128::from(b.weight)).cmp(&(b_load * u128::from(a.weight)))
     });
     least.or(order.first()).map(|candidate| candidate.node)
+}
+
+/// The nodes that may own a room, the one that it prefers first: the weighted
+/// rendezvous order, whatever they carry. Whoever knows the same nodes knows
+/// the same order.
+#[must_use]
+pub fn order<'c, 'a>(room: &RoomId, candidates: &'c [Candidate<'a>]) -> Vec<&'c Candidate<'a>> {
+    let mut order: Vec<_> = candidates.iter().filter(|candidate| candidate.weight > 0).collect();
+    order.sort_by_cached_key(|candidate| (score(room, candidate), candidate.node));
+    order
 }
 
 /// Lower comes first: -ln(u)/weight for a uniform u, as fixed-point integers

@@ -7,6 +7,7 @@
 //! > 5 persisted a n1 1           > 6 conflict a 7              > 7 failed a
 //! > 8 release                    > 9 register n1@east 1
 //! > 11 move a n2   > 12 prepared a n2 2   > 13 released a n1 2   > 14 drain n1 1
+//! > 15 refused a n1 7            the room is claimed under that epoch already
 //! > 20 heartbeat n1 1 70% a=40%  the node's load, and that of rooms it owns
 //! ```
 
@@ -71,6 +72,10 @@ fn event(name: &str, words: &mut dyn Iterator<Item = &str>) -> Event {
                 "prepared" => Event::Prepared { room, epoch, node },
                 _ => Event::Released { room, epoch, node },
             }
+        }
+        "refused" => {
+            let node = node(words.next().expect("a node"));
+            Event::ClaimRefused { room: room(id), epoch: Epoch::new(number(words)), node }
         }
         "drain" => {
             let incarnation = Incarnation::new(number(words));
