@@ -113,6 +113,10 @@ pub trait RoomStore: Debug + Send + Sync + 'static {
         incarnation: Incarnation,
     ) -> Result<Timestamp, StoreError>;
 
+    /// When the last heartbeat of `node` came, whichever run of it sent it; none where none is
+    /// known.
+    async fn last_heard(&self, node: &NodeId) -> Result<Option<Timestamp>, StoreError>;
+
     /// The store's clock, which is the auction clock and never goes back.
     async fn now(&self) -> Result<Timestamp, StoreError>;
 

@@ -28,6 +28,12 @@ impl Heartbeats {
         Self { last_at: if is_current { now } else { self.last_at }, ..self }
     }
 
+    /// When the last one came, of whichever run.
+    #[must_use]
+    pub(super) fn last(self) -> Option<Timestamp> {
+        (self.last_at > Timestamp::default()).then_some(self.last_at)
+    }
+
     /// When the run that claimed a room at `claimed_at` was last heard of, which is then or later.
     #[must_use]
     pub(super) fn heard_at(self, claimed_at: Timestamp) -> Option<Timestamp> {

@@ -228,6 +228,10 @@ impl RoomStore for MemoryStore {
         }))
     }
 
+    async fn last_heard(&self, node: &NodeId) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.enter(|inner, _| inner.heartbeats.get(node).and_then(|beats| beats.last())))
+    }
+
     async fn now(&self) -> Result<Timestamp, StoreError> {
         Ok(self.enter(|_, now| now))
     }

@@ -201,6 +201,12 @@ impl RoomStore for RedbStore {
         Ok(now)
     }
 
+    async fn last_heard(&self, node: &NodeId) -> Result<Option<Timestamp>, StoreError> {
+        let node = node.clone();
+        let read = self.disk.read(move |transaction| tables::heartbeats(transaction, &node));
+        Ok(read.await.map_err(class)?.last())
+    }
+
     async fn now(&self) -> Result<Timestamp, StoreError> {
         Ok(self.clock.at_least(0))
     }

@@ -302,6 +302,10 @@ impl RoomStore for RedisStore {
         Ok(self.at(self.run(script, &[&heartbeat_key(node)], args).await?))
     }
 
+    async fn last_heard(&self, node: &NodeId) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.heartbeats(node).await?.last())
+    }
+
     async fn now(&self) -> Result<Timestamp, StoreError> {
         let outcome = self.redis.cmd::<(u64, u64)>(&cmd("TIME")).await;
         self.failures.note(&outcome);

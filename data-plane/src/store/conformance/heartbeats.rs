@@ -14,6 +14,7 @@ super::on_every_engine! {
     an_append_is_a_sign_of_life
     nothing_is_told_of_who_never_was_heard_of
     an_earlier_run_is_not_heard
+    anybody_may_ask_when_a_node_was_last_heard_of
 }
 
 /// A heartbeat, and time that passes after it.
@@ -86,4 +87,15 @@ async fn an_earlier_run_is_not_heard(store: Arc<dyn RoomStore>) {
     let last = beat(&store, "a", 2).await;
     beat(&store, "a", 1).await;
     assert_eq!(claim(&store, 2, "b").await.heard_at, Some(last));
+}
+
+async fn anybody_may_ask_when_a_node_was_last_heard_of(store: Arc<dyn RoomStore>) {
+    assert_eq!(store.last_heard(&node("a")).await, Ok(None));
+    let first = beat(&store, "a", 1).await;
+    beat(&store, "b", 1).await;
+    assert_eq!(store.last_heard(&node("a")).await, Ok(Some(first)));
+    let last = beat(&store, "a", 2).await;
+    assert!(last > first);
+    assert_eq!(store.last_heard(&node("a")).await, Ok(Some(last)), "of whichever run");
+    assert_eq!(store.last_heard(&node("c")).await, Ok(None));
 }

@@ -94,6 +94,15 @@ pub(super) fn put_claim(
     Ok(heard_at.map(|at| at.max(Timestamp::new(before.now))))
 }
 
+/// The heartbeats of a node.
+pub(super) fn heartbeats(
+    transaction: &ReadTransaction,
+    node: &NodeId,
+) -> Result<Heartbeats, Fault> {
+    let held = table(transaction, HEARTBEATS)?;
+    held.map_or_else(|| Ok(Heartbeats::default()), |held| read_heartbeats(&held, node.as_ref()))
+}
+
 fn read_heartbeats(
     table: &impl ReadableTable<&'static str, HeartbeatsRow>,
     node: &str,
