@@ -37,6 +37,9 @@ pub struct NodeConfig {
     pub id: String,
     /// Availability zone, may be empty.
     pub zone: String,
+    /// Directory where the node keeps what it has been told, to start from where no control plane
+    /// answers; made where there is none. Empty keeps nothing. The node must have an `id` then.
+    pub state_dir: String,
 }
 
 /// Where browsers come in.
@@ -136,7 +139,12 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] for the first setting that is out of range.
     pub fn check(&self) -> Result<(), ConfigError> {
-        config::check(self)
+        config::check(self)?;
+        if !self.node.state_dir.is_empty() && self.node.id.is_empty() {
+            let why = "must be set where node.state_dir is: it names the file";
+            return Err(ConfigError::invalid("node.id", why));
+        }
+        Ok(())
     }
 }
 
@@ -182,8 +190,9 @@ mod tests {
     #[test]
     fn a_value_out_of_range_is_refused_by_its_name() {
         type Change = fn(&mut Config);
-        let wrong: [(&str, Change); 9] = [
+        let wrong: [(&str, Change); 10] = [
             ("node.id", |c| c.node.id = "a b".to_owned()),
+            ("node.id", |c| c.node.state_dir = "kept".to_owned()),
             ("http.public_url", |c| c.http.public_url = "nowhere".to_owned()),
             ("http.header_timeout_ms", |c| c.http.header_timeout_ms = 99),
             ("http.header_timeout_ms", |c| c.http.header_timeout_ms = 60_001),

@@ -7,8 +7,10 @@ use crate::{
     contact::{self, Contact},
     control::{self, Control},
     heartbeat::Wheel,
-    http,
+    http, kept,
+    kept::Kept,
     metrics::Metrics,
+    peers::Peers,
     room::{
         Rooms,
         relay::{Links, serve::Relay},
@@ -59,6 +61,10 @@ pub(crate) struct Shell {
     pub rooms: Rooms,
     /// Its streams to owners of rooms.
     pub links: Links,
+    /// The other nodes.
+    pub peers: Peers,
+    /// What it keeps on its disk.
+    pub kept: Kept,
     /// Its line to the control plane.
     pub control: Control,
     /// Where rooms are stored.
@@ -164,6 +170,7 @@ impl Node {
             stop.run_until_cancelled(wheel).await;
         }));
         drop(tasks.spawn("contact", contact::run(Arc::clone(&shell))));
+        drop(tasks.spawn("kept", kept::run(Arc::clone(&shell))));
         control::start(&shell);
         tracing::info!(node.id = %shell.id, http = %http_addr, relay = %relay_addr, "node listens");
         Ok(Self { shell, http_addr, relay_addr })
@@ -223,6 +230,8 @@ impl Node {
     /// answered, then its tasks end.
     pub async fn stop(self) {
         let grace = Duration::from_millis(self.shell.config.shutdown.grace_ms);
+        // Before the rooms end, so that the next run knows them.
+        self.shell.kept.flush(&self.shell).await;
         self.shell.stop.cancel();
         http::close_sockets(&self.shell, grace).await;
         self.shell.rooms.clear();
@@ -246,15 +255,20 @@ pub(crate) fn shell(config: Config, store: Arc<dyn RoomStore>) -> anyhow::Result
         "" => format!("node-{:08x}", rand::random::<u32>()),
         id => id.to_owned(),
     };
+    let id: NodeId = id.parse()?;
+    let (kept, live) = (Kept::open(&config.node, &id)?, Live::default());
+    kept.restore(&live);
     let started_ms = clock::now_ms();
     let tasks = tasks::Group::new();
     Ok(Shell {
-        id: id.parse()?,
+        id,
         incarnation: Incarnation::new(started_ms),
-        live: Live::default(),
+        live,
         metrics: Metrics::new(),
         rooms: Rooms::default(),
         links: Links::default(),
+        peers: Peers::new(kept.peers()),
+        kept,
         control: Control::new(&config.control.endpoint),
         store,
         contact: Contact::default(),

@@ -33,6 +33,7 @@ mod owner;
 mod recent;
 mod registry;
 pub(crate) mod relay;
+mod resolve;
 mod resume;
 mod task;
 
@@ -131,6 +132,8 @@ pub(crate) enum Input {
     Command(Command, oneshot::Sender<CommandDone>),
     /// The store could not be reached since then, and can be now.
     Outage(Timestamp),
+    /// Nobody names an owner, and the last run of this node was it.
+    Resume,
     /// Flags or limits changed.
     SettingsChanged,
 }

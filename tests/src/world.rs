@@ -2,7 +2,10 @@
 
 use crate::{cable::Cable, http, token};
 use gavel_control_plane::ControlPlane;
-use gavel_data_plane::{Node, store};
+use gavel_data_plane::{
+    Node,
+    store::{self, RoomStore},
+};
 use gavel_proto::{
     admin::v1 as admin,
     admin::v1::{
@@ -43,6 +46,8 @@ pub struct Options {
     pub admin_token: String,
     /// Keep the limits of production; else none that a test would run into.
     pub production_limits: bool,
+    /// Where nodes keep what they have been told; empty is nowhere.
+    pub state_dir: String,
 }
 
 /// A running cluster.
@@ -51,6 +56,7 @@ pub struct World {
     control: Option<ControlPlane>,
     options: Options,
     grpc: SocketAddr,
+    store: Arc<dyn RoomStore>,
     nodes: Vec<Node>,
     /// What leads to each node's relay.
     cables: Vec<(SocketAddr, Cable)>,
@@ -78,6 +84,7 @@ impl Default for Options {
             header_timeout_ms: 5_000,
             admin_token: ADMIN_TOKEN.to_owned(),
             production_limits: false,
+            state_dir: String::new(),
         }
     }
 }
@@ -97,21 +104,17 @@ impl World {
     pub async fn with(options: Options) -> Self {
         let control = start_control(&options, 0).await;
         let grpc = control.grpc_addr();
-        let mut world =
-            Self { control: Some(control), nodes: Vec::new(), cables: Vec::new(), options, grpc };
-        let store = store::open(world.options.redis_url.as_deref()).expect("a store");
+        let store = store::open(options.redis_url.as_deref()).expect("a store");
+        let mut world = Self {
+            control: Some(control),
+            store,
+            nodes: Vec::new(),
+            cables: Vec::new(),
+            options,
+            grpc,
+        };
         for n in 1..=world.options.nodes {
-            let mut config = world.node_config(n);
-            let cable = if world.options.cables { Some(Cable::new().await) } else { None };
-            if let Some((cable, _)) = &cable {
-                config.relay.advertise = cable.url();
-            }
-            let node = Node::start(config, Arc::clone(&store)).await.expect("a node starts");
-            if let Some((cable, plug)) = cable {
-                plug.send_replace(Some(node.relay_addr()));
-                world.cables.push((node.http_addr(), cable));
-            }
-            world.nodes.push(node);
+            world.start_node(n).await;
         }
         world.until_nodes("their start", |_| true).await;
         if !world.options.production_limits {
@@ -126,9 +129,46 @@ impl World {
         world
     }
 
+    /// Starts a node under this number, which may have run before.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub async fn start_node(&mut self, n: usize) -> SocketAddr {
+        let mut config = self.node_config(n);
+        let cable = if self.options.cables { Some(Cable::new().await) } else { None };
+        if let Some((cable, _)) = &cable {
+            config.relay.advertise = cable.url();
+        }
+        let node = Node::start(config, Arc::clone(&self.store)).await.expect("a node starts");
+        let addr = node.http_addr();
+        if let Some((cable, plug)) = cable {
+            plug.send_replace(Some(node.relay_addr()));
+            self.cables.push((addr, cable));
+        }
+        self.nodes.push(node);
+        addr
+    }
+
+    /// Ends a node that nobody was asked to follow; tells its number.
+    ///
+    /// # Panics
+    /// If it is none of ours.
+    pub async fn lose_node(&mut self, node: SocketAddr) -> usize {
+        let node = self.take_node(node);
+        let n = node.id().as_ref().strip_prefix("node-").and_then(|n| n.parse().ok());
+        node.stop().await;
+        n.expect("a number")
+    }
+
+    fn take_node(&mut self, node: SocketAddr) -> Node {
+        let position = self.nodes.iter().position(|other| other.http_addr() == node);
+        self.nodes.remove(position.expect("one of ours"))
+    }
+
     fn node_config(&self, n: usize) -> gavel_data_plane::Config {
         let mut config = gavel_data_plane::Config::default();
         config.node.id = format!("node-{n}");
+        config.node.state_dir = self.options.state_dir.clone();
         config.http.listen = loopback(0);
         config.http.header_timeout_ms = self.options.header_timeout_ms;
         config.relay.listen = loopback(0);
@@ -217,6 +257,15 @@ impl World {
             let events = body.lines().map(serde_json::from_str::<StoredEvent>);
             stream.events.extend(events.map(|event| event.expect("an event")));
         }
+    }
+
+    /// The owner of a room and its epoch, as the store of rooms holds them.
+    ///
+    /// # Panics
+    /// If it cannot be read, or nobody ever owned the room.
+    pub async fn claimed_by(&self, room: &str) -> (String, u64) {
+        let loaded = self.store.load(&room.parse().expect("an id")).await.expect("a store");
+        (loaded.owner.expect("an owner").to_string(), loaded.epoch.get())
     }
 
     /// Operates limits.
@@ -342,8 +391,7 @@ impl World {
     /// # Panics
     /// If it is none of ours.
     pub async fn leave(&mut self, node: SocketAddr) {
-        let position = self.nodes.iter().position(|other| other.http_addr() == node);
-        let node = self.nodes.remove(position.expect("one of ours"));
+        let node = self.take_node(node);
         node.leave().await;
         node.stop().await;
     }

@@ -1,11 +1,13 @@
 //! What outlives a control plane on Redis, and what happens without Redis.
 
 use crate::world::{Node, channel, create, list, rules, start_with, store, until};
-use gavel_proto::admin::v1::{
-    GetLimitsRequest, UpdateLimitsRequest, limit_service_client::LimitServiceClient,
+use gavel_proto::{
+    admin::v1::{GetLimitsRequest, UpdateLimitsRequest, limit_service_client::LimitServiceClient},
+    fleet::v1::{ClaimRefused, session_request::Kind as Up},
 };
 use gavel_rules::order::{Epoch, Term};
 use gavel_testkit::RedisServer;
+use std::collections::BTreeMap;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
@@ -72,6 +74,32 @@ async fn an_owner_that_does_not_come_back_loses_its_rooms_after_one_lease() {
     n2.interest(&["a"], &[]).await;
     n2.listen("the owner as stored", |n2| n2.told("a") == Some(("n1", 1))).await;
     n2.listen("the room", |n2| n2.told("a") == Some(("n2", 2))).await;
+    control.stop().await;
+}
+
+#[tokio::test]
+async fn what_nodes_claimed_while_no_control_plane_was_there_counts() {
+    let redis = RedisServer::start().await;
+    let control = start_with(LEASE_MS, store(&redis)).await;
+    let mut n1 = Node::register(&control, "n1", 1, &[]).await;
+    let mut n2 = Node::register(&control, "n2", 1, &[]).await;
+    let there = |id: &str| BTreeMap::from([(id.to_owned(), format!("http://{id}:8090"))]);
+    n1.listen("n2", |n1| n1.peers == there("n2")).await;
+    n2.listen("n1", |n2| n2.peers == there("n1")).await;
+    create(&control, "a", rules("a")).await.unwrap();
+    create(&control, "b", rules("b")).await.unwrap();
+    control.stop().await;
+    drop((n1, n2));
+
+    // n3 holds a room now. Another one was claimed by a node that has gone since.
+    let control = start_with(LEASE_MS, store(&redis)).await;
+    let mut n3 = Node::register(&control, "n3", 1, &[("a", 2)]).await;
+    n3.interest(&["b"], &[]).await;
+    n3.listen("its room", |n3| n3.told("a") == Some(("n3", 2))).await;
+    assert_eq!(store(&redis).room(&"a".parse().unwrap()).await.unwrap().unwrap().epoch.get(), 2);
+    n3.listen("the other room", |n3| n3.told("b") == Some(("n3", 2))).await;
+    n3.say(Up::ClaimRefused(ClaimRefused { room_id: "b".to_owned(), epoch: 5 })).await;
+    n3.listen("a later epoch", |n3| n3.told("b") == Some(("n3", 6))).await;
     control.stop().await;
 }
 

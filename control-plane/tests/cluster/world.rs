@@ -91,6 +91,8 @@ pub(crate) struct Node {
     /// What it was told last of each room; none where it is unknown.
     pub(crate) rooms: BTreeMap<String, Option<wire::Assignment>>,
     pub(crate) commands: Vec<wire::Command>,
+    /// The relays of the nodes that it was told of.
+    pub(crate) peers: BTreeMap<String, String>,
     pub(crate) superseded_by: Option<u64>,
     /// The replica that it was sent to.
     pub(crate) redirected_to: Option<String>,
@@ -121,11 +123,20 @@ impl Node {
         up.send(first).await.expect("a place");
         let mut client = FleetServiceClient::new(channel(control));
         let down = client.session(ReceiverStream::new(requests)).await.expect("a session");
-        let (rooms, commands) = (BTreeMap::new(), Vec::new());
+        let (rooms, commands, peers) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
         let (id, down) = (id.to_owned(), down.into_inner());
         let (superseded_by, redirected_to) = (None, None);
-        let mut node =
-            Self { id, up, down, rooms, commands, superseded_by, redirected_to, heart: None };
+        let mut node = Self {
+            id,
+            up,
+            down,
+            rooms,
+            commands,
+            peers,
+            superseded_by,
+            redirected_to,
+            heart: None,
+        };
         let every = node.hear().await;
         let Some(Down::Welcome(wire::Welcome { heartbeat_ms, .. })) = every else { return node };
         let up = node.up.clone();
@@ -178,6 +189,11 @@ impl Node {
             Down::Command(command) => self.commands.push(command.clone()),
             Down::Superseded(superseded) => self.superseded_by = Some(superseded.incarnation),
             Down::Redirect(redirect) => self.redirected_to = Some(redirect.endpoint.clone()),
+            Down::Peers(peers) => {
+                let here = peers.here.iter();
+                self.peers.extend(here.map(|one| (one.node_id.clone(), one.relay_url.clone())));
+                self.peers.retain(|id, _| !peers.gone.contains(id));
+            }
             Down::Alive(_) | Down::Welcome(_) | Down::Prepare(_) | Down::Drain(_) => {}
         }
         Some(kind)

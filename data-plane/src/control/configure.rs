@@ -64,12 +64,20 @@ impl Refused {
         let version = Version::new(resource.version);
         let (name, outcome) = match resource.kind? {
             Kind::Limits(limits) => {
-                let limits = Limits::try_from(limits).map_err(|error| error.to_string());
-                ("limits", limits.map(|limits| shell.live.set_limits(limits, version)))
+                let good = Limits::try_from(limits).map_err(|error| error.to_string());
+                let put = good.map(|good| {
+                    shell.live.set_limits(good, version);
+                    shell.kept.limits(&limits, version);
+                });
+                ("limits", put)
             }
             Kind::Flags(document) => {
-                let flags = Flags::parse(&document).map_err(|error| error.to_string());
-                ("flags", flags.map(|flags| shell.live.set_flags(flags, version)))
+                let good = Flags::parse(&document).map_err(|error| error.to_string());
+                let put = good.map(|good| {
+                    shell.live.set_flags(good, version);
+                    shell.kept.flags(&document, version);
+                });
+                ("flags", put)
             }
         };
         let Err(error) = outcome else {

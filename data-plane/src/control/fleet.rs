@@ -50,6 +50,7 @@ pub(super) async fn run(shell: Arc<Shell>) {
         let endpoint = shell.control.endpoints.leader_or_any();
         let session = session(&shell, &endpoint, &mut redirects, &mut meter, &mut backoff);
         let ended = shell.stop.run_until_cancelled(session).await;
+        shell.control.lost();
         let followed = match ended {
             None => return,
             Some(Ok(Ended::Redirected { endpoint, term })) => {
@@ -108,6 +109,8 @@ async fn session(
                     silence_max = Duration::from_millis(lease_ms * 2 / 3);
                     backoff.reset();
                     *redirects = 0;
+                    shell.control.heard();
+                    shell.peers.begin();
                     let every = welcome.heartbeat_ms.clamp(50, 60_000);
                     heartbeat = tokio::time::interval(Duration::from_millis(every));
                     shell.control.start_over();
@@ -124,6 +127,7 @@ async fn session(
                 Some(Down::Redirect(wire::Redirect { endpoint, term })) => {
                     return Ok(Ended::Redirected { endpoint, term });
                 }
+                Some(Down::Peers(peers)) => shell.peers.told(peers),
                 Some(Down::Alive(_)) => {}
                 None => return Ok(Ended::Plainly),
             },
@@ -154,6 +158,10 @@ async fn hear(
 fn changes(shell: &Shell, meter: &mut Meter) -> Vec<wire::SessionRequest> {
     let steps = shell.control.take_moved().into_iter();
     let mut messages: Vec<_> = steps.map(|moved| message(Up::MoveStep(moved.into()))).collect();
+    for (room, epoch) in shell.control.take_refused() {
+        let (room_id, epoch) = (room.to_string(), epoch.get());
+        messages.push(message(Up::ClaimRefused(wire::ClaimRefused { room_id, epoch })));
+    }
     let (added, removed) = shell.control.take_changes();
     if !(added.is_empty() && removed.is_empty()) {
         let text = |rooms: Vec<RoomId>| rooms.iter().map(RoomId::to_string).collect();

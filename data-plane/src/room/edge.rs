@@ -51,7 +51,9 @@ impl Room {
         let lost = link.is_down();
         self.role = Role::Edge(EdgeRole { owner, link, lost, forward_until: Timestamp::new(0) });
         // Other edges must not wait for updates that come no more.
-        self.edges.clear();
+        for edge in std::mem::take(&mut self.edges) {
+            self.deny(&edge);
+        }
     }
 
     pub(super) fn on_snapshot(
@@ -63,6 +65,7 @@ impl Room {
     ) {
         if matches!(self.role, Role::Edge(_)) && epoch >= self.epoch {
             self.epoch = epoch;
+            self.named();
             let known = self.position();
             // While a room moves, what the new owner tells may overtake this:
             // viewers are shown nothing older than what they know.
@@ -87,12 +90,6 @@ impl Room {
             return edge.link.watch(&self.id, self.wants());
         }
         self.publish(view, traceparents);
-    }
-
-    pub(super) fn on_not_owner(&self) {
-        if matches!(self.role, Role::Edge(_)) {
-            self.shell.control.interested(&self.id);
-        }
     }
 
     /// Passes on the bids of this node's sockets.

@@ -7,6 +7,7 @@
 use super::{
     Ask, Assignment, Command, CommandDone,
     edge::EdgeRole,
+    resolve::Found,
     task::{Role, Room},
 };
 use crate::store::{
@@ -83,6 +84,8 @@ pub(super) enum Done {
     Loaded(Result<Loaded, StoreError>),
     /// Whether others appended.
     Looked(Result<bool, StoreError>),
+    /// Who owns the room.
+    Found(Result<Found, StoreError>),
     Appended {
         events: Vec<Event>,
         outcome: Result<Appended, StoreError>,
@@ -225,7 +228,7 @@ impl Room {
             }
             Phase::Ready => {}
         }
-        if self.look_first(now) {
+        if self.resolve_for_deputy(now) || self.look_first(now) {
             return None;
         }
         self.decide(now);

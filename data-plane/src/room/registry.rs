@@ -20,7 +20,7 @@ use std::{
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 /// Inputs that may wait for a room.
 const INBOX_MAX: usize = 4096;
@@ -33,6 +33,7 @@ const ROOMS_MAX: usize = 100_000;
 pub(crate) struct Rooms {
     inboxes: Mutex<HashMap<RoomId, mpsc::Sender<Input>>>,
     owned: Mutex<HashMap<RoomId, (Epoch, Arc<RoomLoad>)>>,
+    ownership: Notify,
     seats: AtomicUsize,
     sent: AtomicU64,
 }
@@ -146,11 +147,19 @@ impl Rooms {
     /// Notes that a room is decided here, and where its load is counted.
     pub(super) fn own(&self, room: &RoomId, epoch: Epoch, load: &Arc<RoomLoad>) {
         self.owned.lock().insert(room.clone(), (epoch, Arc::clone(load)));
+        self.ownership.notify_one();
     }
 
     /// Notes that a room is no longer decided here.
     pub(super) fn disown(&self, room: &RoomId) {
-        self.owned.lock().remove(room);
+        if self.owned.lock().remove(room).is_some() {
+            self.ownership.notify_one();
+        }
+    }
+
+    /// Waits until a room is decided here that was not, or the other way round.
+    pub(crate) async fn ownership_changed(&self) {
+        self.ownership.notified().await;
     }
 
     /// Updates sent to sockets so far.

@@ -85,6 +85,11 @@ impl Links {
         Arc::clone(link)
     }
 
+    /// Whether the node of this relay is known to be out of reach.
+    pub(crate) fn is_down(&self, url: &str) -> bool {
+        self.links.lock().get(url).is_some_and(|link| link.is_down())
+    }
+
     /// Forgets a link that no room watches; false if one does.
     fn retire(&self, link: &Link) -> bool {
         let mut links = self.links.lock();

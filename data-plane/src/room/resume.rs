@@ -79,11 +79,12 @@ impl Room {
                 drop(edge.sender.try_send(message));
             }
             edge.wants = Watch::default();
-        } else if !(owns || matches!(self.role, Role::Resolving) || self.prepared.is_some()) {
-            let room_id = self.id.to_string();
-            let kind = Kind::NotOwner(wire::NotOwner { room_id });
-            drop(edge.sender.try_send(wire::AttachResponse { kind: Some(kind) }));
-            return;
+        } else if !(owns
+            || matches!(self.role, Role::Resolving)
+            || self.prepared.is_some()
+            || self.may_own_soon())
+        {
+            return self.deny(&edge);
         }
         self.edges.retain(|other| other.stream != edge.stream);
         self.edges.push(edge);

@@ -7,6 +7,7 @@ use super::{
     hub::Hub,
     owner::{Done, Owner},
     recent::Recent,
+    resolve::Unnamed,
     resume::Joining,
     unknown_room,
 };
@@ -51,6 +52,8 @@ pub(super) struct Room {
     /// What whoever missed little needs.
     pub(super) recent: Recent,
     pub(super) joins: VecDeque<Joining>,
+    /// How it goes on while no control plane says who owns it.
+    pub(super) unnamed: Unnamed,
     idle_since: Option<Timestamp>,
 }
 
@@ -111,6 +114,7 @@ impl Room {
             prepared: None,
             recent: Recent::default(),
             joins: VecDeque::new(),
+            unnamed: Unnamed::default(),
             idle_since: None,
         }
     }
@@ -145,6 +149,7 @@ impl Room {
             Input::Detach(stream) => self.edges.retain(|edge| edge.stream != stream),
             Input::Command(command, done) => self.commands.push_back((command, done)),
             Input::Outage(since) => self.on_outage(since),
+            Input::Resume => self.unnamed.resumes = matches!(self.role, Role::Resolving),
             Input::SettingsChanged => {
                 self.hub.reclass(&self.shell.live.get(), self.shell.now());
             }
@@ -158,7 +163,10 @@ impl Room {
         self.load.seats(self.hub.len());
         self.stand_in();
         let by_role = match self.role {
-            Role::Resolving => self.advance_resolving(now),
+            Role::Resolving => {
+                let by_wait = self.advance_resolving(now);
+                by_wait.into_iter().chain(self.resolve(now)).min()
+            }
             Role::Owner(_) => self.advance_owner(now),
             Role::Edge(_) => {
                 self.advance_edge(now);
@@ -222,6 +230,7 @@ impl Room {
         if assignment.epoch < self.epoch {
             return;
         }
+        self.named();
         let mine = assignment.owner.as_ref() == Some(&self.shell.id);
         if mine && matches!(self.role, Role::Edge(_)) && self.is_promised(assignment.epoch) {
             return;
@@ -250,7 +259,7 @@ impl Room {
         self.role = Role::Resolving;
     }
 
-    fn unknown(&mut self) {
+    pub(super) fn unknown(&mut self) {
         // The stream is there: a control plane that knows nothing of it has
         // lost its memory, and that closes no auction.
         if matches!(self.role, Role::Owner(_)) {
@@ -267,6 +276,7 @@ impl Room {
             ask.answer(&self.shell, &self.id, Verdict::Rejected(rejected), "");
         }
         self.become_nobody();
+        self.named();
         self.idle_since = Some(Timestamp::new(0));
     }
 
@@ -294,8 +304,11 @@ impl Room {
 
     /// Whether nobody needs the room on this node, and has not for a while.
     fn is_over(&mut self) -> bool {
-        let needed =
-            self.owns() || self.hub.len() > 0 || self.has_waiting() || !self.edges.is_empty();
+        let needed = self.owns()
+            || self.hub.len() > 0
+            || self.has_waiting()
+            || !self.edges.is_empty()
+            || self.unnamed.resumes;
         let now = self.shell.now();
         if needed {
             self.idle_since = None;

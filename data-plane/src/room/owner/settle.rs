@@ -13,10 +13,14 @@ impl Room {
                 }
                 self.on_loaded(*loaded);
             }
-            Done::Claimed(Ok(Claim::Fenced { epoch, .. })) => self.fenced(epoch),
+            Done::Claimed(Ok(Claim::Fenced { epoch, .. })) => {
+                self.shell.control.claim_refused(&self.id, epoch);
+                self.fenced(epoch);
+            }
             Done::Loaded(Ok(loaded)) => self.on_loaded(loaded),
             Done::Claimed(Err(error)) | Done::Loaded(Err(error)) => self.on_trouble(&error),
             Done::Looked(found) => self.on_looked(found),
+            Done::Found(found) => self.on_found(found),
             Done::Appended { events, outcome, sent_at } => {
                 self.on_appended(events, outcome, sent_at);
             }

@@ -1,0 +1,209 @@
+//! Who owns a room, where no control plane says so: the store tells the last
+//! owner and whether it lives, and else the first node of those that live, in
+//! the room's own order, takes the room under the next epoch.
+//!
+//! ```text
+//! nobody named an owner, or it is out of reach --> load, last_heard
+//!   the owner lives  --> its edge; who cannot reach it stands in for it
+//!   it is silent     --> first of those that live: claims; others: its edge
+//! ```
+//!
+//! All ask one store, so they mostly agree on the first. Where they do not, the
+//! claim decides: of two under one epoch it refuses the second.
+
+use super::{
+    Assignment, Edge,
+    owner::Done,
+    task::{Role, Room},
+};
+use crate::{node::Shell, store::StoreError};
+use futures::FutureExt as _;
+use gavel_proto::relay::v1::{self as relay, attach_response::Kind};
+use gavel_rules::{
+    id::{NodeId, RoomId},
+    order::Epoch,
+    placement::{self, Candidate},
+    time::{Millis, Timestamp},
+};
+use std::{collections::HashSet, sync::Arc};
+
+/// Between two looks.
+const PAUSE: Millis = Millis::new(250);
+/// A node that the store has not heard of for so long is taken to be gone. It
+/// sends a heartbeat each second.
+const SILENT: Millis = Millis::new(3_000);
+/// What this node counts for in the order, as it registers.
+const WEIGHT: u32 = 100;
+
+/// How the room goes on without a control plane.
+#[derive(Debug, Default)]
+pub(super) struct Unnamed {
+    /// When to look next.
+    look_at: Timestamp,
+    /// Nodes that said that they do not own the room.
+    deny: HashSet<NodeId>,
+    /// The run before owned the room: somebody has to close it.
+    pub(super) resumes: bool,
+}
+
+/// What a look found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// No such auction was ever begun.
+    Nothing,
+    /// An owner that lives.
+    Owner(NodeId, Epoch),
+    /// The owner of this epoch is gone, and this node is the first of the others.
+    Abandoned(NodeId, Epoch),
+}
+
+// === impl Room ===
+
+impl Room {
+    /// Looks who owns the room, if somebody here needs to know and nobody else
+    /// says it. Returns when to come again.
+    pub(super) fn resolve(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let attends = self.hub.len() > 0 || self.has_waiting() || !self.edges.is_empty();
+        if self.work.is_some() || !(attends || self.unnamed.resumes) {
+            return None;
+        }
+        let look_at = self.unnamed.look_at;
+        if look_at > now {
+            return Some(look_at);
+        }
+        self.unnamed.look_at = now.saturating_add(PAUSE);
+        if !self.shell.control.is_away() {
+            return Some(self.unnamed.look_at);
+        }
+        let (shell, id) = (Arc::clone(&self.shell), self.id.clone());
+        let deny = self.unnamed.deny.clone();
+        self.work = Some(async move { Done::Found(find(&shell, &id, &deny).await) }.boxed());
+        None
+    }
+
+    /// Whether a deputy is due to look for an owner in place of the one that it
+    /// stands in for; it does so in between bids.
+    pub(super) fn resolve_for_deputy(&mut self, now: Timestamp) -> bool {
+        let is_deputy = matches!(&self.role, Role::Owner(owner) if owner.stands_in_for().is_some());
+        is_deputy && self.shell.control.is_away() && {
+            self.resolve(now);
+            self.work.is_some()
+        }
+    }
+
+    /// Another node takes this deputy for the owner: that may be so as soon as it
+    /// has looked.
+    pub(super) fn may_own_soon(&mut self) -> bool {
+        let may = matches!(self.role, Role::Owner(_)) && self.shell.control.is_away();
+        if may {
+            self.unnamed.look_at = Timestamp::new(0);
+        }
+        may
+    }
+
+    /// Acts on what a look found.
+    pub(super) fn on_found(&mut self, found: Result<Found, StoreError>) {
+        // Whoever it names by now knows more.
+        if !self.shell.control.is_away() {
+            return;
+        }
+        let resolving = matches!(self.role, Role::Resolving);
+        match found {
+            Ok(Found::Nothing) if resolving => self.unknown(),
+            Ok(Found::Nothing) => {}
+            Ok(Found::Owner(node, epoch) | Found::Abandoned(node, epoch))
+                if node == self.shell.id =>
+            {
+                self.take(epoch.next());
+            }
+            Ok(Found::Owner(node, epoch) | Found::Abandoned(node, epoch)) => {
+                self.follow(node, epoch);
+            }
+            Err(error) => {
+                tracing::debug!(room.id = %self.id, %error, "who owns the room cannot be read");
+                self.shell.metrics.store_error(&error);
+            }
+        }
+    }
+
+    /// Owns the room from now on, if nobody else was faster.
+    fn take(&mut self, epoch: Epoch) {
+        tracing::info!(room.id = %self.id, epoch = epoch.get(), "claimed without a control plane");
+        self.unnamed = Unnamed::default();
+        let owner = Some(self.shell.id.clone());
+        self.become_owner(Assignment { epoch, owner, relay_url: String::new(), rules: None });
+    }
+
+    /// Takes a node for the owner. It claims the room when it is asked, if it
+    /// has not done so yet.
+    fn follow(&mut self, node: NodeId, epoch: Epoch) {
+        self.unnamed.resumes = false;
+        let Some(peer) = self.shell.peers.get(&node) else { return };
+        let (owner, relay_url) = (Some(node.clone()), peer.relay_url);
+        let next = Assignment { epoch, owner, relay_url, rules: None };
+        match &mut self.role {
+            Role::Owner(owner) if Self::is_no_news(owner, &next) => {
+                for edge in std::mem::take(&mut self.edges) {
+                    self.deny(&edge);
+                }
+            }
+            Role::Owner(owner) => owner.leave_to(next),
+            Role::Resolving => self.become_edge(node, next),
+            Role::Edge(_) => {}
+        }
+    }
+
+    /// Tells another node that the room is not owned here.
+    pub(super) fn deny(&self, edge: &Edge) {
+        let kind = Some(Kind::NotOwner(relay::NotOwner { room_id: self.id.to_string() }));
+        // An edge whose stream is full asks again when it gets no answers.
+        drop(edge.sender.try_send(relay::AttachResponse { kind }));
+    }
+
+    /// The node taken for the owner says that it is not.
+    pub(super) fn on_not_owner(&mut self) {
+        let Role::Edge(edge) = &self.role else { return };
+        if self.shell.control.is_away() && self.prepared.is_none() {
+            self.unnamed.deny.insert(edge.owner.clone());
+            self.become_nobody();
+        }
+        self.shell.control.interested(&self.id);
+    }
+
+    /// An owner was named, or showed itself.
+    pub(super) fn named(&mut self) {
+        self.unnamed = Unnamed::default();
+    }
+}
+
+/// Asks the store who owns the room and, where that node is gone, who is to.
+async fn find(shell: &Shell, room: &RoomId, deny: &HashSet<NodeId>) -> Result<Found, StoreError> {
+    let loaded = shell.store.load(room).await?;
+    let Some(owner) = loaded.owner.filter(|_| loaded.auction.rules().is_some()) else {
+        return Ok(Found::Nothing);
+    };
+    let (me, epoch) = (&shell.id, loaded.epoch);
+    let lives = async |node: &NodeId| {
+        let heard_at = shell.store.last_heard(node).await?;
+        Ok(heard_at.is_some_and(|at| at.saturating_add(SILENT) > loaded.now))
+    };
+    if owner == *me || (!deny.contains(&owner) && lives(&owner).await?) {
+        return Ok(Found::Owner(owner, epoch));
+    }
+    let peers = shell.peers.all();
+    let others = peers.iter().filter(|(node, peer)| {
+        let out_of_reach = deny.contains(*node) || shell.links.is_down(&peer.relay_url);
+        **node != owner && *node != me && !out_of_reach
+    });
+    let candidate = |node, weight| Candidate { node, weight, load: 0, near: false };
+    let mut candidates: Vec<_> = others.map(|(node, peer)| candidate(node, peer.weight)).collect();
+    if !shell.control.is_draining() {
+        candidates.push(candidate(me, WEIGHT));
+    }
+    for Candidate { node, .. } in placement::order(room, &candidates) {
+        if *node == me || lives(node).await? {
+            return Ok(Found::Abandoned((*node).clone(), epoch));
+        }
+    }
+    Ok(Found::Abandoned(me.clone(), epoch))
+}
