@@ -17,7 +17,7 @@ def problems(objects, foreign_secrets=()):
     for check in (names, labels, selectors, references, secret_values):
         found += check(objects, foreign_secrets)
     for workload in of_kind(objects, *WORKLOADS):
-        for check in (pod_rules, container_rules, env_rules, drain_rules):
+        for check in (pod_rules, container_rules, env_rules, drain_rules, state_rules):
             found += [f"{title(workload)}: {text}" for text in check(workload["spec"]["template"]["spec"])]
     return found
 
@@ -187,4 +187,16 @@ def drain_rules(pod):
             found.append("the data plane does not drain")
         if sleep * 1000 + grace >= pod["terminationGracePeriodSeconds"] * 1000:
             found.append("the kubelet kills it while it drains")
+    return found
+
+
+def state_rules(pod):
+    """What a node keeps must be on a volume that it can write and that outlives its container."""
+    found = []
+    volumes = {v["name"] for v in pod.get("volumes", []) if "emptyDir" in v}
+    for c in (c for c in pod["containers"] if c["name"] == "data-plane"):
+        directory = next((e["value"] for e in c["env"] if e["name"] == "GAVEL_NODE__STATE_DIR"), None)
+        mounts = [m for m in c.get("volumeMounts", []) if m["mountPath"] == directory]
+        if not any(m["name"] in volumes and not m.get("readOnly") for m in mounts):
+            found.append("the data plane keeps nothing for a start without a control plane")
     return found

@@ -99,6 +99,9 @@ async fn nodes(args: &DevArgs, cluster: &mut Cluster) -> Result<(), Failure> {
         config.http.listen = loopback(*port);
         config.relay.listen = loopback(relay_port);
         config.admin.token = args.admin_token.clone();
+        if let Some(directory) = &args.data {
+            config.node.state_dir = directory.display().to_string();
+        }
         cluster.add(config).await?;
     }
     Ok(())

@@ -45,7 +45,7 @@ pub(crate) struct Settings {
 
 /// Runs until a signal.
 pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
-    let Settings { data, control_plane, data_plane } = args.load()?;
+    let Settings { data, control_plane, mut data_plane } = args.load()?;
     if data.dir.is_empty() {
         return Err(Failure::Usage("data.dir: name a directory with --data".to_owned()));
     }
@@ -54,6 +54,9 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
     files::raise_limit();
 
     let stores = Stores::on_disk(Path::new(&data.dir))?;
+    if data_plane.node.state_dir.is_empty() {
+        data_plane.node.state_dir.clone_from(&data.dir);
+    }
     let mut cluster = Cluster::start(control_plane, stores).await?;
     let started = cluster.add(data_plane).await;
     if started.is_ok() {
