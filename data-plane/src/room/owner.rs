@@ -195,6 +195,16 @@ impl Room {
         self.role = Role::Owner(Box::new(Owner::new(assignment.epoch, assignment.rules)));
     }
 
+    /// Owns a room that nobody handed over: who stood in for the owner before may
+    /// go on doing so for a while.
+    pub(super) fn succeed(&mut self, assignment: Assignment) {
+        self.become_owner(assignment);
+        let now = self.shell.now();
+        if let Role::Owner(owner) = &mut self.role {
+            owner.watch_out(now);
+        }
+    }
+
     /// Starts the next store call, if there is cause.
     pub(super) fn advance_owner(&mut self, now: Timestamp) -> Option<Timestamp> {
         if self.work.is_some() {

@@ -96,7 +96,7 @@ impl Room {
     pub(super) fn may_own_soon(&mut self) -> bool {
         let may = matches!(self.role, Role::Owner(_)) && self.shell.control.is_away();
         if may {
-            self.unnamed.look_at = Timestamp::new(0);
+            self.unnamed.look_soon();
         }
         may
     }
@@ -131,7 +131,7 @@ impl Room {
         tracing::info!(room.id = %self.id, epoch = epoch.get(), "claimed without a control plane");
         self.unnamed = Unnamed::default();
         let owner = Some(self.shell.id.clone());
-        self.become_owner(Assignment { epoch, owner, relay_url: String::new(), rules: None });
+        self.succeed(Assignment { epoch, owner, relay_url: String::new(), rules: None });
     }
 
     /// Takes a node for the owner. It claims the room when it is asked, if it
@@ -176,6 +176,15 @@ impl Room {
     }
 }
 
+// === impl Unnamed ===
+
+impl Unnamed {
+    /// What was found is not true any more.
+    pub(super) fn look_soon(&mut self) {
+        self.look_at = Timestamp::new(0);
+    }
+}
+
 /// Asks the store who owns the room and, where that node is gone, who is to.
 async fn find(shell: &Shell, room: &RoomId, deny: &HashSet<NodeId>) -> Result<Found, StoreError> {
     let loaded = shell.store.load(room).await?;
@@ -206,4 +215,144 @@ async fn find(shell: &Shell, room: &RoomId, deny: &HashSet<NodeId>) -> Result<Fo
         }
     }
     Ok(Found::Abandoned(me.clone(), epoch))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::Config, node, store::MemoryStore};
+    use gavel_proto::fleet::v1 as wire;
+    use gavel_rules::{
+        amount::Amount,
+        auction::{Auction, AuctionRules, GuestAccess, IncrementTable},
+        id::Incarnation,
+        order::Seq,
+    };
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    const ROOM: &str = "vase";
+
+    fn id(name: &str) -> NodeId {
+        name.parse().expect("an id")
+    }
+
+    fn rules() -> AuctionRules {
+        AuctionRules {
+            title: "A vase".to_owned(),
+            currency: "EUR".to_owned(),
+            opening_price: Amount::new(100).expect("an amount"),
+            increments: IncrementTable::flat(Amount::new(10).expect("one")).expect("a table"),
+            reserve: None,
+            opens_at: Timestamp::new(0),
+            closes_at: Timestamp::new(u64::MAX / 2),
+            extension: None,
+            guests: GuestAccess::Bid,
+            seller: None,
+            reopen_after: None,
+            outage_credit: None,
+        }
+    }
+
+    /// A node `me` and its peers, on a store whose clock the test sets.
+    struct World {
+        clock: Arc<AtomicU64>,
+        shell: Arc<Shell>,
+    }
+
+    impl World {
+        fn new(peers: &[&str]) -> Self {
+            let clock = Arc::new(AtomicU64::new(1_000_000));
+            let time = Arc::clone(&clock);
+            let store = Arc::new(MemoryStore::with_clock(move || time.load(Ordering::Relaxed)));
+            let mut config = Config::default();
+            "me".clone_into(&mut config.node.id);
+            let shell = Arc::new(node::shell(config, store).expect("a node"));
+            let peer = |node: &&str| wire::Peer {
+                node_id: (*node).to_owned(),
+                relay_url: format!("http://{node}:8090"),
+                weight: 100,
+            };
+            let here = peers.iter().map(peer).collect();
+            shell.peers.told(wire::Peers { here, gone: Vec::new() });
+            Self { clock, shell }
+        }
+
+        async fn beats(&self, nodes: &[&str]) {
+            for node in nodes {
+                let beat = self.shell.store.heartbeat(&id(node), Incarnation::new(1)).await;
+                beat.expect("the store is there");
+            }
+        }
+
+        fn passes(&self, ms: u64) {
+            self.clock.fetch_add(ms, Ordering::Relaxed);
+        }
+
+        /// The room under epoch 4.
+        async fn created_by(&self, owner: &str) {
+            let (room, epoch) = (ROOM.parse().expect("an id"), Epoch::new(4));
+            let store = &self.shell.store;
+            store.claim(&room, epoch, &id(owner)).await.expect("claimed");
+            let (auction, event) = Auction::create(rules(), Timestamp::new(1)).expect("good rules");
+            let guard = auction.guard();
+            let stored = store.append(&room, epoch, Seq::default(), guard, &[event]).await;
+            stored.expect("stored");
+        }
+
+        async fn find(&self, deny: &[&str]) -> Found {
+            let deny = deny.iter().map(|node| id(node)).collect();
+            find(&self.shell, &ROOM.parse().expect("an id"), &deny).await.expect("found")
+        }
+    }
+
+    fn abandoned(first: &str) -> Found {
+        Found::Abandoned(id(first), Epoch::new(4))
+    }
+
+    #[tokio::test]
+    async fn only_a_room_that_was_begun_is_one() {
+        let world = World::new(&["a"]);
+        assert_eq!(world.find(&[]).await, Found::Nothing);
+        let room = ROOM.parse().expect("an id");
+        world.shell.store.claim(&room, Epoch::new(4), &id("a")).await.expect("claimed");
+        assert_eq!(world.find(&[]).await, Found::Nothing, "nobody knows its rules");
+    }
+
+    #[tokio::test]
+    async fn an_owner_counts_until_it_has_been_silent_for_long_enough() {
+        let world = World::new(&["a"]);
+        world.beats(&["a"]).await;
+        world.created_by("a").await;
+        world.passes(SILENT.get() - 1);
+        assert_eq!(world.find(&[]).await, Found::Owner(id("a"), Epoch::new(4)));
+        assert_eq!(world.find(&["a"]).await, abandoned("me"), "it says that it is not");
+        world.passes(1);
+        assert_eq!(world.find(&[]).await, abandoned("me"));
+        // Even if it has left no sign: nobody else is the one that claimed it.
+        let world = World::new(&[]);
+        world.created_by("me").await;
+        assert_eq!(world.find(&[]).await, Found::Owner(id("me"), Epoch::new(4)));
+    }
+
+    #[tokio::test]
+    async fn the_first_that_lives_takes_the_room() {
+        let world = World::new(&["a", "b", "c"]);
+        world.created_by("a").await;
+        let others = [id("b"), id("c"), id("me")];
+        let candidate = |node| Candidate { node, weight: WEIGHT, load: 0, near: false };
+        let candidates: Vec<_> = others.iter().map(candidate).collect();
+        let order = placement::order(&ROOM.parse().expect("an id"), &candidates);
+        let order: Vec<&str> = order.iter().map(|one| one.node.as_ref()).collect();
+        assert_eq!(world.find(&[]).await, abandoned("me"), "nobody else lives");
+        world.beats(&["b", "c"]).await;
+        let first = order[0];
+        assert_eq!(world.find(&[]).await, abandoned(first));
+        if first != "me" {
+            assert_eq!(world.find(&[first]).await, abandoned(order[1]));
+        }
+        world.shell.control.drain(true);
+        let other = order.into_iter().find(|node| *node != "me").expect("a node");
+        assert_eq!(world.find(&[]).await, abandoned(other), "who leaves takes no rooms");
+        assert_eq!(world.find(&["b", "c"]).await, abandoned("me"), "but for the last one");
+    }
 }

@@ -243,7 +243,10 @@ impl Room {
             // Its owner is known, but not yet where to find it.
             (_, Some(_)) if !mine && assignment.relay_url.is_empty() => {}
             (Role::Owner(owner), Some(_)) => owner.leave_to(assignment),
-            (_, Some(_)) if mine => self.become_owner(assignment),
+            (_, Some(_)) if mine && assignment.epoch == Epoch::default().next() => {
+                self.become_owner(assignment);
+            }
+            (_, Some(_)) if mine => self.succeed(assignment),
             (_, Some(owner)) => self.become_edge(owner.clone(), assignment.clone()),
             (_, None) => self.become_nobody(),
         }

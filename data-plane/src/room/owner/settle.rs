@@ -131,6 +131,9 @@ impl Room {
     fn on_loaded(&mut self, loaded: Loaded) {
         let Role::Owner(owner) = &mut self.role else { return };
         if owner.stands_in_for().is_some() {
+            if owner.epoch() < loaded.epoch {
+                self.unnamed.look_soon();
+            }
             owner.adopt(loaded.epoch);
             self.epoch = self.epoch.max(loaded.epoch);
         } else if loaded.epoch != owner.epoch {
