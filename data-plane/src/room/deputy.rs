@@ -150,3 +150,23 @@ impl Owner {
         self.watchful_until = now.saturating_add(WATCHFUL);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::Config, node, store};
+    use gavel_rules::order::Epoch;
+
+    #[tokio::test]
+    async fn an_owner_that_nobody_handed_its_room_to_looks_for_what_deputies_append() {
+        let store = store::open(None).expect("a store");
+        let shell = Arc::new(node::shell(Config::default(), store).expect("a node"));
+        for (epoch, contested) in [(1, false), (2, true)] {
+            let mut room = Room::new(Arc::clone(&shell), "a".parse().expect("id"));
+            let (owner, epoch) = (Some(shell.id.clone()), Epoch::new(epoch));
+            room.assigned(Assignment { epoch, owner, relay_url: String::new(), rules: None });
+            let Role::Owner(owner) = &room.role else { panic!("it owns the room") };
+            assert_eq!(owner.is_contested(shell.now()), contested, "{epoch}");
+        }
+    }
+}

@@ -226,7 +226,7 @@ impl Room {
         self.shell.rooms.seated(before, self.hub.len());
     }
 
-    fn assigned(&mut self, assignment: Assignment) {
+    pub(super) fn assigned(&mut self, assignment: Assignment) {
         if assignment.epoch < self.epoch {
             return;
         }
