@@ -91,7 +91,13 @@ impl Kept {
         std::fs::create_dir_all(directory).with_context(unusable)?;
         let path = directory.join(format!("{id}.node"));
         let content = file::read(&path);
-        file::write(&path, &content).with_context(unusable)?;
+        match file::write(&path, &content) {
+            // It passes, and takes no auction with it.
+            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+                tracing::warn!(%error, "node.state_dir: what is in force cannot be kept");
+            }
+            written => written.with_context(unusable)?,
+        }
         Ok(Self { path: Some(path), content: Mutex::new(content), ..Self::default() })
     }
 
@@ -145,16 +151,15 @@ impl Kept {
         self.changed.notify_one();
     }
 
-    /// Writes what has changed. Where that fails it is told once, and what
-    /// changes next is another try.
-    pub(crate) async fn flush(&self, shell: &Shell) {
-        let Some(path) = self.path.clone() else { return };
+    /// Writes what has changed; false if that fails, which is told once.
+    pub(crate) async fn flush(&self, shell: &Shell) -> bool {
+        let Some(path) = self.path.clone() else { return true };
         let mut written = self.writing.lock().await;
         let mut content = self.content.lock().clone();
         content.peers = shell.peers.all();
         content.owned.extend(shell.rooms.owned().into_iter().map(|(room, _)| room));
         if written.content.as_ref() == Some(&content) {
-            return;
+            return true;
         }
         let copy = content.clone();
         let write = tokio::task::spawn_blocking(move || file::write(&path, &copy));
@@ -167,6 +172,7 @@ impl Kept {
             Err(_) => {}
         }
         written.failed = outcome.is_err();
+        outcome.is_ok()
     }
 }
 
@@ -179,7 +185,9 @@ pub(crate) async fn run(shell: Arc<Shell>) {
             () = shell.rooms.ownership_changed() => {}
             () = shell.stop.cancelled() => return,
         }
-        shell.kept.flush(&shell).await;
+        if !shell.kept.flush(&shell).await {
+            shell.kept.changed.notify_one();
+        }
         let pause = tokio::time::sleep(WRITE_PAUSE);
         if shell.stop.run_until_cancelled(pause).await.is_none() {
             return;

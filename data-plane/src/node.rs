@@ -231,7 +231,9 @@ impl Node {
     pub async fn stop(self) {
         let grace = Duration::from_millis(self.shell.config.shutdown.grace_ms);
         // Before the rooms end, so that the next run knows them.
-        self.shell.kept.flush(&self.shell).await;
+        if !self.shell.kept.flush(&self.shell).await {
+            tracing::warn!("the next run does not know all that this one was told");
+        }
         self.shell.stop.cancel();
         http::close_sockets(&self.shell, grace).await;
         self.shell.rooms.clear();

@@ -29,6 +29,8 @@ use std::{collections::HashSet, sync::Arc};
 
 /// Between two looks.
 const PAUSE: Millis = Millis::new(250);
+/// After a store that did not answer.
+const TROUBLE_PAUSE: Millis = Millis::new(1_000);
 /// A node that the store has not heard of for so long is taken to be gone. It
 /// sends a heartbeat each second.
 const SILENT: Millis = Millis::new(3_000);
@@ -41,7 +43,7 @@ pub(super) struct Unnamed {
     /// When to look next.
     look_at: Timestamp,
     /// Nodes that said that they do not own the room.
-    deny: HashSet<NodeId>,
+    denied_by: HashSet<NodeId>,
     /// The run before owned the room: somebody has to close it.
     pub(super) resumes: bool,
 }
@@ -76,8 +78,8 @@ impl Room {
             return Some(self.unnamed.look_at);
         }
         let (shell, id) = (Arc::clone(&self.shell), self.id.clone());
-        let deny = self.unnamed.deny.clone();
-        self.work = Some(async move { Done::Found(find(&shell, &id, &deny).await) }.boxed());
+        let denied_by = self.unnamed.denied_by.clone();
+        self.work = Some(async move { Done::Found(find(&shell, &id, &denied_by).await) }.boxed());
         None
     }
 
@@ -121,6 +123,7 @@ impl Room {
             }
             Err(error) => {
                 tracing::debug!(room.id = %self.id, %error, "who owns the room cannot be read");
+                self.unnamed.look_at = self.shell.now().saturating_add(TROUBLE_PAUSE);
                 self.shell.metrics.store_error(&error);
             }
         }
@@ -129,7 +132,8 @@ impl Room {
     /// Owns the room from now on, if nobody else was faster.
     fn take(&mut self, epoch: Epoch) {
         tracing::info!(room.id = %self.id, epoch = epoch.get(), "claimed without a control plane");
-        self.unnamed = Unnamed::default();
+        let look_at = self.unnamed.look_at;
+        self.unnamed = Unnamed { look_at, ..Unnamed::default() };
         let owner = Some(self.shell.id.clone());
         self.succeed(Assignment { epoch, owner, relay_url: String::new(), rules: None });
     }
@@ -164,7 +168,7 @@ impl Room {
     pub(super) fn on_not_owner(&mut self) {
         let Role::Edge(edge) = &self.role else { return };
         if self.shell.control.is_away() && self.prepared.is_none() {
-            self.unnamed.deny.insert(edge.owner.clone());
+            self.unnamed.denied_by.insert(edge.owner.clone());
             self.become_nobody();
         }
         self.shell.control.interested(&self.id);
@@ -186,7 +190,11 @@ impl Unnamed {
 }
 
 /// Asks the store who owns the room and, where that node is gone, who is to.
-async fn find(shell: &Shell, room: &RoomId, deny: &HashSet<NodeId>) -> Result<Found, StoreError> {
+async fn find(
+    shell: &Shell,
+    room: &RoomId,
+    denied_by: &HashSet<NodeId>,
+) -> Result<Found, StoreError> {
     let loaded = shell.store.load(room).await?;
     let Some(owner) = loaded.owner.filter(|_| loaded.auction.rules().is_some()) else {
         return Ok(Found::Nothing);
@@ -196,12 +204,12 @@ async fn find(shell: &Shell, room: &RoomId, deny: &HashSet<NodeId>) -> Result<Fo
         let heard_at = shell.store.last_heard(node).await?;
         Ok(heard_at.is_some_and(|at| at.saturating_add(SILENT) > loaded.now))
     };
-    if owner == *me || (!deny.contains(&owner) && lives(&owner).await?) {
+    if owner == *me || (!denied_by.contains(&owner) && lives(&owner).await?) {
         return Ok(Found::Owner(owner, epoch));
     }
     let peers = shell.peers.all();
     let others = peers.iter().filter(|(node, peer)| {
-        let out_of_reach = deny.contains(*node) || shell.links.is_down(&peer.relay_url);
+        let out_of_reach = denied_by.contains(*node) || shell.links.is_down(&peer.relay_url);
         **node != owner && *node != me && !out_of_reach
     });
     let candidate = |node, weight| Candidate { node, weight, load: 0, near: false };
@@ -299,9 +307,9 @@ mod tests {
             stored.expect("stored");
         }
 
-        async fn find(&self, deny: &[&str]) -> Found {
-            let deny = deny.iter().map(|node| id(node)).collect();
-            find(&self.shell, &ROOM.parse().expect("an id"), &deny).await.expect("found")
+        async fn find(&self, denied_by: &[&str]) -> Found {
+            let denied_by = denied_by.iter().map(|node| id(node)).collect();
+            find(&self.shell, &ROOM.parse().expect("an id"), &denied_by).await.expect("found")
         }
     }
 
