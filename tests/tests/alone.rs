@@ -145,6 +145,41 @@ async fn a_room_whose_owner_is_lost_gets_another_one_that_control_keeps_on_redis
 }
 
 #[tokio::test]
+async fn control_that_comes_back_gives_away_no_epoch_that_was_in_use() {
+    let redis = RedisServer::start().await;
+    let redis_url = Some(redis.url());
+    let mut world = World::with(Options { nodes: 3, redis_url, ..Options::default() }).await;
+    let room = world.room(ROOM, rules()).await;
+    world.stop_control().await;
+    world.lose_node(room.owner).await;
+    let mut client = bidder(world.first(), "ada").await;
+    client.join(ROOM).await;
+    let claimant = until("another owner", async || {
+        for node in world.addrs() {
+            if owned(&world, node).await == 1 {
+                return Some(node);
+            }
+        }
+        None
+    })
+    .await;
+    // It is gone before it could tell, and nobody is left who wants the room.
+    client.close().await;
+    world.lose_node(claimant).await;
+    assert_eq!(world.claimed_by(ROOM).await.1, 2);
+    world.start_control().await;
+    world.until_nodes("its return", |_| true).await;
+    until("an owner that is no memory", async || {
+        Some(world.claimed_by(ROOM).await).filter(|(_, epoch)| *epoch > 2)
+    })
+    .await;
+    bids(&mut bidder(world.first(), "bob").await, ROOM, &mut 10_000).await;
+    assert_eq!(world.inspect(ROOM).await.expect("a room").epoch, world.claimed_by(ROOM).await.1);
+    world.audited(world.first(), ROOM).await;
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn who_is_first_in_a_rooms_order_owns_it_whoever_is_asked_first() {
     let mut world = World::with(Options { nodes: 3, ..Options::default() }).await;
     let mut rooms = Vec::new();
