@@ -5,6 +5,14 @@
 //! Between attempts to connect, calls fail at once. This is the only module
 //! that knows the driver's connection types, so that a new major version of
 //! the driver is a change in one place.
+//!
+//! ```text
+//! address   what a URL names: a server, a primary behind sentinels, a cluster
+//! link      one connection, made anew when it breaks or its server is no primary any more
+//! sentinel  which server is the primary
+//! cluster   a link for each server, and which of them a command is for (slots)
+//! ask       of several servers that may not agree, the newest answer
+//! ```
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +23,14 @@ use ::redis::{AsyncConnectionConfig, Client};
 pub use ::redis::aio::PubSub;
 pub use ::redis::{Cmd, FromRedisValue, Pipeline, ToRedisArgs, Value, cmd, pipe};
 
+mod address;
+mod ask;
+mod cluster;
 mod error;
 mod link;
 mod script;
+mod sentinel;
+mod slots;
 #[cfg(test)]
 mod tests;
 
@@ -25,19 +38,15 @@ pub use error::RedisError;
 pub use script::{Invocation, Script};
 
 use crate::backoff::Backoff;
-use link::Link;
+use address::Address;
+use cluster::Cluster;
+use link::{Call, Link};
+use sentinel::Sentinels;
 
 /// How long an answer may take; a frozen server is noticed after this.
 pub const RESPONSE_TIMEOUT: Duration = Duration::from_millis(250);
 /// How long connecting may take.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_millis(200);
-
-/// What came of a command once there was a connection to send it over.
-struct Reply {
-    outcome: Result<Value, RedisError>,
-    /// The server does not know the script that was named.
-    no_script: bool,
-}
 
 /// Short, because every bid of every room waits for it.
 fn reconnect_backoff() -> Backoff {
@@ -48,18 +57,37 @@ fn reconnect_backoff() -> Backoff {
 /// A shared connection to one Redis; clones share it.
 #[derive(Clone)]
 pub struct Redis {
-    link: Arc<Link>,
+    way: Way,
+}
+
+#[derive(Clone)]
+enum Way {
+    /// To one server at a time.
+    Link(Arc<Link>),
+    /// To the servers of a cluster.
+    Cluster(Arc<Cluster>),
 }
 
 // === impl Redis ===
 
 impl Redis {
-    /// A handle on the server at `url` (`redis://host:port/database`).
+    /// A handle on the server at `redis://host:port/database`, on the primary
+    /// of `redis+sentinel://host:port,host:port/name/database`, or on the
+    /// cluster of `redis+cluster://host:port,host:port`.
     ///
     /// Nothing is sent before the first call; only a bad URL fails.
     pub fn connect(url: &str) -> Result<Self, RedisError> {
-        let client = Client::open(url).map_err(RedisError::refused)?;
-        Ok(Self { link: Arc::new(Link::new(client)) })
+        let way = match Address::parse(url)? {
+            Address::Server(client) => Way::Link(Arc::new(Link::to_server(client))),
+            Address::Sentinels { sentinels, primary, servers } => {
+                let sentinels = Sentinels::new(sentinels, primary, servers)?;
+                Way::Link(Arc::new(Link::to_primary_of(sentinels)))
+            }
+            Address::Cluster { seeds, servers } => {
+                Way::Cluster(Arc::new(Cluster::new(seeds, servers)))
+            }
+        };
+        Ok(Self { way })
     }
 
     /// Asks whether the server answers.
@@ -69,16 +97,17 @@ impl Redis {
 
     /// Sends one command and reads its reply as `T`.
     pub async fn cmd<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisError> {
-        let reply = self.send(command).await?;
-        error::read(reply.outcome?)
+        self.run(command, None).await
     }
 
     /// Sends several commands in one trip and reads their replies as `T`;
-    /// the pipeline's `atomic` makes them a transaction.
+    /// the pipeline's `atomic` makes them a transaction. In a cluster the keys of
+    /// all must be of one slot.
     pub async fn pipeline<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, RedisError> {
-        let (mut connection, era) = self.link.connection().await?;
-        let reply = pipeline.query_async::<T>(&mut connection).await;
-        self.link.judge(era, reply)
+        match &self.way {
+            Way::Link(link) => link.pipeline(pipeline).await.map_err(|failure| failure.error),
+            Way::Cluster(cluster) => cluster.pipeline(pipeline).await,
+        }
     }
 
     /// Prepares a call of `script`.
@@ -86,36 +115,52 @@ impl Redis {
         Invocation::new(self, script)
     }
 
-    async fn send(&self, command: &Cmd) -> Result<Reply, RedisError> {
-        let (mut connection, era) = self.link.connection().await?;
-        let reply = connection.send_packed_command(command).await;
-        let reply = reply.and_then(Value::extract_error);
-        let no_script = reply.as_ref().is_err_and(error::is_no_script);
-        Ok(Reply { outcome: self.link.judge(era, reply), no_script })
+    async fn run<T: FromRedisValue>(
+        &self,
+        command: &Cmd,
+        script: Option<&Script>,
+    ) -> Result<T, RedisError> {
+        let value = match &self.way {
+            Way::Link(link) => {
+                let reply = link.call(Call { command, script, asking: false }).await;
+                reply.map_err(|failure| failure.error)?
+            }
+            Way::Cluster(cluster) => cluster.call(command, script).await?,
+        };
+        error::read(value)
     }
 
-    /// A connection of its own, for commands that block (`XREAD BLOCK`);
-    /// `response_timeout` must be longer than they block.
+    /// A connection of its own to where `key` is, for commands that block
+    /// (`XREAD BLOCK`); `response_timeout` must be longer than they block.
     pub async fn dedicated(
         &self,
+        key: &str,
         response_timeout: Duration,
     ) -> Result<MultiplexedConnection, RedisError> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(response_timeout));
-        self.link
-            .client()
+        self.client(key)
+            .await?
             .get_multiplexed_async_connection_with_config(&config)
             .await
             .map_err(RedisError::unavailable)
     }
 
-    /// A connection of its own that receives published messages.
+    /// A connection of its own that receives published messages. Servers of a
+    /// cluster pass them on to each other, so that any will do.
     pub async fn subscriber(&self) -> Result<PubSub, RedisError> {
-        let connecting = self.link.client().get_async_pubsub();
-        match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+        let client = self.client("").await?;
+        match tokio::time::timeout(CONNECT_TIMEOUT, client.get_async_pubsub()).await {
             Ok(connected) => connected.map_err(RedisError::unavailable),
             Err(_) => Err(RedisError::Unavailable("connecting timed out".to_owned())),
+        }
+    }
+
+    async fn client(&self, key: &str) -> Result<Client, RedisError> {
+        match &self.way {
+            Way::Link(link) => link.client().await,
+            Way::Cluster(cluster) => cluster.client(key).await,
         }
     }
 }

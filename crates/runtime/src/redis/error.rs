@@ -17,6 +17,26 @@ pub enum RedisError {
     Refused(String),
 }
 
+/// A failure with what the server said about a way out. In each of these cases
+/// it has run nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) error: RedisError,
+    /// The server does not know the script that was named.
+    pub(super) no_script: bool,
+    /// Another server of the cluster is the one to ask.
+    pub(super) redirect: Option<Redirect>,
+}
+
+/// Where a command belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Redirect {
+    /// The server's address, maybe without a host.
+    pub(super) to: String,
+    /// Only this command, as the slot is about to move there.
+    pub(super) asking: bool,
+}
+
 // === impl RedisError ===
 
 impl RedisError {
@@ -33,8 +53,15 @@ impl RedisError {
         Self::Refused(error.to_string())
     }
 
+    /// What was said, without the class.
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Self::Unavailable(text) | Self::Unknown(text) | Self::Refused(text) => text,
+        }
+    }
+
     /// The class of an error met after a command was handed to a connection.
-    pub(super) fn after_sending(error: &::redis::RedisError) -> Self {
+    fn after_sending(error: &::redis::RedisError) -> Self {
         let text = error.to_string();
         let kind = error.kind();
         if not_ready(kind, error.code()) {
@@ -47,6 +74,34 @@ impl RedisError {
     }
 }
 
+// === impl Failure ===
+
+impl Failure {
+    /// What came of a command that was handed to a connection.
+    pub(super) fn after_sending(error: ::redis::RedisError) -> Self {
+        let redirect = error.redirect_node().map(|(to, _)| Redirect {
+            to: to.to_owned(),
+            asking: error.kind() == ErrorKind::Server(ServerErrorKind::Ask),
+        });
+        Self {
+            error: RedisError::after_sending(&error),
+            no_script: error.kind() == ErrorKind::Server(ServerErrorKind::NoScript),
+            redirect,
+        }
+    }
+}
+
+impl From<RedisError> for Failure {
+    fn from(error: RedisError) -> Self {
+        Self { error, no_script: false, redirect: None }
+    }
+}
+
+/// Whether the answer is that of a server which follows another.
+pub(super) fn is_of_a_replica(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown))
+}
+
 /// Whether the server says that it is in no state to run anything now.
 fn not_ready(kind: ErrorKind, code: Option<&str>) -> bool {
     matches!(
@@ -57,6 +112,8 @@ fn not_ready(kind: ErrorKind, code: Option<&str>) -> bool {
                 | ServerErrorKind::ClusterDown
                 | ServerErrorKind::MasterDown
                 | ServerErrorKind::ReadOnly
+                | ServerErrorKind::Moved
+                | ServerErrorKind::Ask
         )
     ) || matches!(code, Some("BUSY" | "NOREPLICAS"))
 }
@@ -65,9 +122,4 @@ fn not_ready(kind: ErrorKind, code: Option<&str>) -> bool {
 pub(super) fn read<T: FromRedisValue>(value: Value) -> Result<T, RedisError> {
     // The command was done, but whoever asked expected another reply.
     T::from_redis_value(value).map_err(|error| RedisError::Unknown(error.to_string()))
-}
-
-/// Whether the server does not know the script that was named.
-pub(super) fn is_no_script(error: &::redis::RedisError) -> bool {
-    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }

@@ -1,18 +1,26 @@
 //! One connection that is replaced when it breaks.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ::redis::aio::MultiplexedConnection;
-use ::redis::{AsyncConnectionConfig, Client, RedisResult};
+use ::redis::{
+    AsyncConnectionConfig, Client, Cmd, FromRedisValue, Pipeline, RedisResult, Value, cmd, pipe,
+};
 use tokio::sync::Mutex;
 
-use super::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT, RedisError};
+use super::error::{self, Failure};
+use super::sentinel::{self, Sentinels};
+use super::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT, RedisError, Script};
 use crate::backoff::Backoff;
-use crate::clock;
+use crate::{clock, tasks};
 
 /// Answers in a row that may time out before the connection is replaced: the
 /// peer may be frozen, or the path may lead nowhere without a reset.
 const TIMEOUTS_MAX: u32 = 4;
+
+/// How long finding the server and connecting to it may take together.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Commands that may wait to be written; more wait at their callers. The
 /// driver's own 50 would throttle a node with a thousand busy rooms.
@@ -25,14 +33,30 @@ pub(super) struct Era(u64);
 
 /// The connection and when to try for another.
 pub(super) struct Link {
-    client: Client,
+    source: Source,
     config: AsyncConnectionConfig,
     /// Held while connecting, so that only one caller connects at a time.
     connecting: Mutex<Retry>,
-    state: parking_lot::Mutex<State>,
+    state: Arc<parking_lot::Mutex<State>>,
 }
 
-struct State {
+/// Where a connection is to lead.
+enum Source {
+    Server(Client),
+    Sentinels(Arc<Sentinels>),
+}
+
+/// A command for one server, with what that server may need for it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Call<'a> {
+    pub(super) command: &'a Cmd,
+    /// What to load where the server does not know it.
+    pub(super) script: Option<&'a Script>,
+    /// Whether the server is about to take over what the command is for.
+    pub(super) asking: bool,
+}
+
+pub(super) struct State {
     connection: Option<MultiplexedConnection>,
     era: u64,
     timeouts: u32,
@@ -47,24 +71,89 @@ struct Retry {
 // === impl Link ===
 
 impl Link {
-    pub(super) fn new(client: Client) -> Self {
+    pub(super) fn to_server(client: Client) -> Self {
+        Self::new(Source::Server(client))
+    }
+
+    pub(super) fn to_primary_of(sentinels: Sentinels) -> Self {
+        Self::new(Source::Sentinels(Arc::new(sentinels)))
+    }
+
+    fn new(source: Source) -> Self {
         Self {
-            client,
+            source,
             config: AsyncConnectionConfig::new()
                 .set_connection_timeout(Some(CONNECT_TIMEOUT))
                 .set_response_timeout(Some(RESPONSE_TIMEOUT))
                 .set_pipeline_buffer_size(IN_FLIGHT_MAX),
             connecting: Mutex::new(Retry::new()),
-            state: parking_lot::Mutex::new(State { connection: None, era: 0, timeouts: 0 }),
+            state: Arc::new(parking_lot::Mutex::new(State {
+                connection: None,
+                era: 0,
+                timeouts: 0,
+            })),
         }
     }
 
-    pub(super) fn client(&self) -> &Client {
-        &self.client
+    /// For connections of the caller's own to the same server.
+    pub(super) async fn client(&self) -> Result<Client, RedisError> {
+        match &self.source {
+            Source::Server(client) => Ok(client.clone()),
+            Source::Sentinels(sentinels) => sentinels.client(&sentinels.primary().await?),
+        }
     }
 
+    /// Sends a command. A server that does not know a script has run nothing,
+    /// so loading it there and trying again is safe.
+    pub(super) async fn call(&self, call: Call<'_>) -> Result<Value, Failure> {
+        let reply = self.send(call).await;
+        match (call.script, &reply) {
+            (Some(script), Err(failure)) if failure.no_script => {
+                self.load(script).await?;
+                self.send(call).await
+            }
+            (Some(_) | None, _) => reply,
+        }
+    }
+
+    pub(super) async fn pipeline<T: FromRedisValue>(
+        &self,
+        pipeline: &Pipeline,
+    ) -> Result<T, Failure> {
+        let (mut connection, era) = self.connection().await?;
+        let reply = pipeline.query_async::<T>(&mut connection).await;
+        self.judge(era, reply)
+    }
+
+    async fn send(&self, call: Call<'_>) -> Result<Value, Failure> {
+        if call.asking {
+            // In one trip, or a command of somebody else could come between.
+            let mut both = pipe();
+            both.cmd("ASKING").ignore().add_command(call.command.clone());
+            return self.pipeline::<(Value,)>(&both).await.map(|(value,)| value);
+        }
+        let (mut connection, era) = self.connection().await?;
+        let reply = connection.send_packed_command(call.command).await;
+        self.judge(era, reply.and_then(Value::extract_error))
+    }
+
+    async fn load(&self, script: &Script) -> Result<(), Failure> {
+        let mut command = cmd("SCRIPT");
+        command.arg("LOAD").arg(script.source());
+        match self.send(Call { command: &command, script: None, asking: false }).await {
+            Ok(_) => Ok(()),
+            // Only the loading is in doubt, and it has no effect of its own.
+            Err(Failure { error: RedisError::Unknown(text), .. }) => {
+                Err(RedisError::Unavailable(text).into())
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    // === Its connection ===
+
     /// The connection, made now if there is none and it is time to try.
-    pub(super) async fn connection(&self) -> Result<(MultiplexedConnection, Era), RedisError> {
+    async fn connection(&self) -> Result<(MultiplexedConnection, Era), RedisError> {
         if let Some(found) = self.current() {
             return Ok(found);
         }
@@ -74,43 +163,67 @@ impl Link {
             return Ok(found);
         }
         retry.check(clock::monotonic())?;
-        let connecting = self.client.get_multiplexed_async_connection_with_config(&self.config);
-        match connecting.await {
-            Ok(connection) => {
+        let connected = match tokio::time::timeout(ATTEMPT_TIMEOUT, self.connect()).await {
+            Ok(connected) => connected,
+            Err(_) => Err(RedisError::Unavailable("connecting timed out".to_owned())),
+        };
+        match connected {
+            Ok(found) => {
                 *retry = Retry::new();
-                Ok(self.install(connection))
+                Ok(found)
             }
             Err(error) => {
-                retry.failed(clock::monotonic(), error.to_string());
-                Err(RedisError::unavailable(error))
+                retry.failed(clock::monotonic(), error.text().to_owned());
+                Err(RedisError::Unavailable(error.text().to_owned()))
             }
         }
     }
 
+    async fn connect(&self) -> Result<(MultiplexedConnection, Era), RedisError> {
+        let sentinels = match &self.source {
+            Source::Server(client) => return Ok(self.install(self.dial(client).await?)),
+            Source::Sentinels(sentinels) => sentinels,
+        };
+        let primary = sentinels.primary().await?;
+        let mut connection = self.dial(&sentinels.client(&primary)?).await?;
+        sentinel::check_role(&mut connection, &primary).await?;
+        let (connection, era) = self.install(connection);
+        let state = Arc::downgrade(&self.state);
+        tasks::spawn("redis.sentinels", Arc::clone(sentinels).watch(state, era, primary));
+        Ok((connection, era))
+    }
+
+    async fn dial(&self, client: &Client) -> Result<MultiplexedConnection, RedisError> {
+        let connecting = client.get_multiplexed_async_connection_with_config(&self.config);
+        connecting.await.map_err(RedisError::unavailable)
+    }
+
     /// Classes what came of a call, and drops the connection if it broke.
-    pub(super) fn judge<T>(&self, era: Era, result: RedisResult<T>) -> Result<T, RedisError> {
+    fn judge<T>(&self, era: Era, result: RedisResult<T>) -> Result<T, Failure> {
         let mut state = self.state.lock();
-        if state.era != era.0 {
-            drop(state);
-            return result.map_err(|error| RedisError::after_sending(&error));
-        }
-        match result {
-            Ok(value) => {
-                state.timeouts = 0;
-                Ok(value)
-            }
-            Err(error) => {
-                if error.is_timeout() {
-                    state.timeouts += 1;
+        if state.is_in(era) {
+            match &result {
+                Ok(_) => state.timeouts = 0,
+                Err(error) => {
+                    if error.is_timeout() {
+                        state.timeouts += 1;
+                    }
+                    if error.is_unrecoverable_error() && !error.is_timeout()
+                        || state.timeouts >= TIMEOUTS_MAX
+                        || self.has_moved(error)
+                    {
+                        state.end(era);
+                    }
                 }
-                if error.is_unrecoverable_error() && !error.is_timeout()
-                    || state.timeouts >= TIMEOUTS_MAX
-                {
-                    state.connection = None;
-                }
-                Err(RedisError::after_sending(&error))
             }
         }
+        drop(state);
+        result.map_err(Failure::after_sending)
+    }
+
+    /// Whether an answer is that of a server that is the primary no more.
+    fn has_moved(&self, error: &::redis::RedisError) -> bool {
+        matches!(self.source, Source::Sentinels(_)) && error::is_of_a_replica(error.kind())
     }
 
     fn current(&self) -> Option<(MultiplexedConnection, Era)> {
@@ -125,6 +238,22 @@ impl Link {
         state.timeouts = 0;
         state.connection = Some(connection.clone());
         (connection, Era(state.era))
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// Whether the connection of an era is in use.
+    pub(super) fn is_in(&self, era: Era) -> bool {
+        self.era == era.0 && self.connection.is_some()
+    }
+
+    /// Drops the connection of an era.
+    pub(super) fn end(&mut self, era: Era) {
+        if self.era == era.0 {
+            self.connection = None;
+        }
     }
 }
 

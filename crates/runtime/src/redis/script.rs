@@ -2,7 +2,6 @@
 
 use ::redis::{FromRedisValue, ToRedisArgs, cmd};
 
-use super::error::read;
 use super::{Redis, RedisError};
 
 /// A Lua script and its digest.
@@ -51,8 +50,7 @@ impl<'a> Invocation<'a> {
     /// Runs the script and reads its reply as `T`.
     ///
     /// `keys` and `args` are slices, or tuples of mixed types; for none of
-    /// them pass `&[""; 0]`. A server that does not know the script has run
-    /// nothing, so loading it and trying again is safe.
+    /// them pass `&[""; 0]`. In a cluster all keys must be of one slot.
     pub async fn invoke<T: FromRedisValue>(
         &self,
         keys: impl ToRedisArgs,
@@ -60,21 +58,6 @@ impl<'a> Invocation<'a> {
     ) -> Result<T, RedisError> {
         let mut call = cmd("EVALSHA");
         call.arg(&self.script.sha).arg(keys.num_of_args()).arg(keys).arg(args);
-        let mut reply = self.redis.send(&call).await?;
-        if reply.no_script {
-            self.load().await?;
-            reply = self.redis.send(&call).await?;
-        }
-        read(reply.outcome?)
-    }
-
-    async fn load(&self) -> Result<(), RedisError> {
-        let mut load = cmd("SCRIPT");
-        load.arg("LOAD").arg(&self.script.source);
-        match self.redis.cmd::<()>(&load).await {
-            // Only the loading is in doubt, and it has no effect of its own.
-            Err(RedisError::Unknown(text)) => Err(RedisError::Unavailable(text)),
-            other => other,
-        }
+        self.redis.run(&call, Some(self.script)).await
     }
 }

@@ -118,7 +118,7 @@ async fn a_frozen_server_leaves_the_outcome_unknown() {
 async fn a_connection_of_its_own_may_block() {
     let server = RedisServer::start().await;
     let redis = client(&server);
-    let mut blocking = redis.dedicated(Duration::from_secs(5)).await.unwrap();
+    let mut blocking = redis.dedicated("list", Duration::from_secs(5)).await.unwrap();
     let waiter = crate::tasks::spawn("test.waiter", async move {
         let reply: Option<(String, String)> =
             cmd("BLPOP").arg("list").arg(4).query_async(&mut blocking).await.unwrap();
