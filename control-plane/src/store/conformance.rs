@@ -1,5 +1,5 @@
-//! What every engine must do. Each case runs against memory, against a file and
-//! against a real Redis.
+//! What every engine must do. Each case runs against memory, against a file,
+//! against a real Redis, a primary behind real sentinels and a real Redis cluster.
 
 mod redb_restart;
 mod server;
@@ -14,6 +14,8 @@ use gavel_runtime::disk::Disk;
 use server::Server;
 use std::path::Path;
 
+/// Where many servers work together, the cases share them and come one after
+/// the other, each to empty servers.
 macro_rules! on_every_engine {
     ($($case:ident)+) => {
         mod memory {
@@ -37,6 +39,30 @@ macro_rules! on_every_engine {
                 let server = super::Server::start().await;
                 super::$case(server.store()).await;
             })+
+        }
+
+        mod redis_sentinel {
+            #[tokio::test]
+            async fn every_case() {
+                let servers = gavel_testkit::Sentinels::start().await;
+                $(
+                    eprintln!(stringify!($case));
+                    servers.flush();
+                    super::$case(crate::store::open(Some(&servers.url())).unwrap()).await;
+                )+
+            }
+        }
+
+        mod redis_cluster {
+            #[tokio::test]
+            async fn every_case() {
+                let cluster = gavel_testkit::RedisCluster::start().await;
+                $(
+                    eprintln!(stringify!($case));
+                    cluster.flush();
+                    super::$case(crate::store::open(Some(&cluster.url())).unwrap()).await;
+                )+
+            }
         }
     };
 }

@@ -1,13 +1,20 @@
 //! What the tests of several packages share; nothing that runs depends on it.
 //!
 //! A [`RedisServer`] is a process of its test's own. It listens on a socket in
-//! its own directory, for which no other process can compete.
+//! its own directory, for which no other process can compete. Those of
+//! [`Sentinels`] and of a [`RedisCluster`] find each other by their ports.
 
-use std::{
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+mod cluster;
+mod member;
+mod process;
+mod sentinels;
+
+pub use cluster::RedisCluster;
+pub use member::Member;
+pub use sentinels::Sentinels;
+
+use process::Process;
+use std::{path::PathBuf, process::Command, time::Duration};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -40,7 +47,7 @@ pub async fn until<T>(what: &str, mut ready: impl AsyncFnMut() -> Option<T>) -> 
 /// A redis-server that ends with its test.
 #[derive(Debug)]
 pub struct RedisServer {
-    process: Option<Child>,
+    process: Option<Process>,
     keeps: Keeps,
     directory: TempDir,
 }
@@ -83,13 +90,12 @@ impl RedisServer {
     /// # Panics
     /// If it does not come up.
     pub async fn restart(&mut self) {
-        let process = Command::new("redis-server")
+        let mut command = Command::new("redis-server");
+        command
             .args(["--port", "0", "--unixsocket", SOCKET, "--save", "", "--appendonly"])
             .arg(if self.keeps == Keeps::Everything { "yes" } else { "no" })
-            .current_dir(self.directory.path())
-            .stdout(Stdio::null())
-            .spawn();
-        self.process = Some(process.expect("apt-get install redis-server"));
+            .current_dir(self.directory.path());
+        self.process = Some(Process::start(&mut command));
         until("a start of redis-server", async || self.answers().await.then_some(())).await;
     }
 
@@ -104,9 +110,7 @@ impl RedisServer {
     /// # Panics
     /// If it does not run.
     pub fn kill(&mut self) {
-        let mut process = self.process.take().expect("it runs");
-        process.kill().expect("it can be killed");
-        process.wait().expect("it can be reaped");
+        self.process.take().expect("it runs").kill();
     }
 
     /// Stops it in the middle of whatever it does, until [`Self::thaw`].
@@ -114,7 +118,7 @@ impl RedisServer {
     /// # Panics
     /// If it does not run.
     pub fn freeze(&self) {
-        self.signal("-STOP");
+        self.process.as_ref().expect("it runs").signal("-STOP");
     }
 
     /// Lets it go on.
@@ -122,13 +126,7 @@ impl RedisServer {
     /// # Panics
     /// If it does not run.
     pub fn thaw(&self) {
-        self.signal("-CONT");
-    }
-
-    fn signal(&self, signal: &str) {
-        let id = self.process.as_ref().expect("it runs").id().to_string();
-        let status = Command::new("kill").args([signal, &id]).status().expect("kill is there");
-        assert!(status.success(), "kill {signal} {id}: {status}");
+        self.process.as_ref().expect("it runs").signal("-CONT");
     }
 
     fn socket(&self) -> PathBuf {
@@ -142,15 +140,5 @@ impl RedisServer {
         stream.write_all(b"PING\r\n").await.is_ok()
             && stream.read_exact(&mut answer).await.is_ok()
             && answer == *b"+PONG"
-    }
-}
-
-impl Drop for RedisServer {
-    fn drop(&mut self) {
-        if let Some(process) = &mut self.process {
-            // The child is still ours to reap, so its id is nobody else's by now.
-            drop(process.kill());
-            drop(process.wait());
-        }
     }
 }

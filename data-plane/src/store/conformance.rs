@@ -1,4 +1,5 @@
-//! What every engine must do. Each case runs against memory, a file and a real Redis.
+//! What every engine must do. Each case runs against memory, a file, a real Redis, a primary
+//! behind real sentinels and a real Redis cluster.
 
 mod bid_limit;
 mod fixture;
@@ -8,7 +9,8 @@ mod redis_faults;
 mod rooms;
 mod server;
 
-/// Runs each case against each engine, with a store of its own.
+/// Runs each case against each engine, with a store of its own. Where many servers work together,
+/// the cases of a file share them and come one after the other, each to empty servers.
 macro_rules! on_every_engine {
     ($($case:ident)+) => {
         mod memory {
@@ -33,6 +35,30 @@ macro_rules! on_every_engine {
                 let server = crate::store::conformance::server::Server::start().await;
                 super::$case(server.store()).await;
             })+
+        }
+
+        mod redis_sentinel {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn every_case() {
+                let servers = gavel_testkit::Sentinels::start().await;
+                $(
+                    eprintln!(stringify!($case));
+                    servers.flush();
+                    super::$case(crate::store::open(Some(&servers.url())).unwrap()).await;
+                )+
+            }
+        }
+
+        mod redis_cluster {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn every_case() {
+                let cluster = gavel_testkit::RedisCluster::start().await;
+                $(
+                    eprintln!(stringify!($case));
+                    cluster.flush();
+                    super::$case(crate::store::open(Some(&cluster.url())).unwrap()).await;
+                )+
+            }
         }
     };
 }

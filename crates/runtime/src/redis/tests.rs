@@ -1,5 +1,8 @@
 //! The connection against a real Redis that comes and goes.
 
+mod cluster;
+mod sentinel;
+
 use std::time::Duration;
 
 use futures::StreamExt as _;
