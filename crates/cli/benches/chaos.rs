@@ -12,6 +12,8 @@ mod place;
 mod process;
 #[path = "../tests/chaos/scenarios.rs"]
 mod scenarios;
+#[path = "../tests/chaos/store.rs"]
+mod store;
 
 use outcome::Outcome;
 use scenarios::Scenario;

@@ -9,7 +9,8 @@ use tempfile::TempDir;
 pub struct Member {
     port: u16,
     process: Option<Process>,
-    directory: TempDir,
+    /// Goes when nothing runs in it.
+    _directory: TempDir,
 }
 
 // === impl Member ===
@@ -26,7 +27,8 @@ impl Member {
         std::fs::write(file(directory.path()), settings).expect("it can be written");
         let mut command = Command::new("redis-server");
         command.arg(file(directory.path())).args(args);
-        let member = Self { port, process: Some(Process::start(&mut command)), directory };
+        let member =
+            Self { port, process: Some(Process::start(&mut command)), _directory: directory };
         until("a start of redis-server", async || member.answers().then_some(())).await;
         member
     }

@@ -5,6 +5,7 @@ use crate::{
     network::{Cut, Network},
     place::{GAVEL, Member, NODES, Place, REPLICAS, TOKEN},
     process::{POLL, Process, free_port},
+    store::{Redis, Shape},
 };
 use rustix::process::Signal;
 use serde_json::Value;
@@ -21,7 +22,7 @@ const LIMITS: u64 = 2;
 /// What runs; all of it ends with this value.
 #[derive(Debug)]
 pub(crate) struct Cluster {
-    redis: Member,
+    redis: Redis,
     replicas: Vec<Member>,
     nodes: Vec<Member>,
     load: Option<Process>,
@@ -34,12 +35,10 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// Starts everything and waits until bids are accepted in each room.
-    pub(crate) fn start(network: Option<Network>) -> Self {
-        let place = Place::new(network);
+    pub(crate) fn start(network: Option<Network>, redis: Shape) -> Self {
+        let place = Place::new(network, redis);
         let grpc = REPLICAS.map(|_| free_port());
-        let mut redis = place.redis();
-        redis.start(&place, "redis-server");
-        redis.process().says("Ready to accept connections");
+        let redis = Redis::start(&place);
         let mut cluster = Self {
             replicas: place.replicas(grpc),
             nodes: place.nodes(grpc),
@@ -162,17 +161,32 @@ impl Cluster {
         next.expect("another replica").process().says("replica: leads");
     }
 
+    /// Kills the only Redis, or the primary.
     pub(crate) fn kill_redis(&mut self) {
-        self.redis.take().kill();
+        self.redis.kill(0);
     }
 
     pub(crate) fn start_redis(&mut self) {
-        self.redis.start(&self.place, "redis-server");
-        self.redis.process().says("Ready to accept connections");
+        self.redis.restart(&self.place);
     }
 
     pub(crate) fn signal_redis(&mut self, signal: Signal) {
-        self.redis.process().signal(signal);
+        self.redis.signal(signal);
+    }
+
+    /// Kills the server of a Redis cluster that holds the first room; all
+    /// rooms that it holds.
+    pub(crate) fn kill_server_of_a_room(&mut self) -> Vec<String> {
+        let server = |room: &str| self.redis.server_of(&self.place, &format!("{{{room}}}"));
+        let killed = server("lamp");
+        let its = ROOMS.into_iter().filter(|room| server(room) == killed);
+        let rooms = its.map(str::to_owned).collect();
+        self.redis.kill(killed);
+        rooms
+    }
+
+    pub(crate) fn has_another_primary(&self) {
+        self.redis.has_another_primary(&self.place);
     }
 
     /// Gives a room to another node.

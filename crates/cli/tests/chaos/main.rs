@@ -7,6 +7,7 @@ mod place;
 #[path = "../processes/process.rs"]
 mod process;
 mod scenarios;
+mod store;
 
 use outcome::Outcome;
 use std::sync::{Mutex, PoisonError};
@@ -52,6 +53,16 @@ fn a_node_that_is_asked_to_stop_refuses_no_bid() {
 #[test]
 fn rooms_that_move_all_the_time_refuse_no_bid() {
     loses_nothing("move-storm");
+}
+
+#[test]
+fn a_killed_primary_is_followed_by_the_one_that_its_sentinels_choose() {
+    loses_nothing("sentinel-failover");
+}
+
+#[test]
+fn a_killed_server_of_a_redis_cluster_is_followed_by_its_replica() {
+    loses_nothing("cluster-master-killed");
 }
 
 #[test]

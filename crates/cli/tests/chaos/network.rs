@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   hub (bridge; clients and operators)
-//!    |- redis   |- control   |- node-1   |- node-2   |- node-3
+//!    |- redis   |- redis-2   |- redis-3   |- sentinel
+//!    |- control   |- node-1   |- node-2   |- node-3
 //! ```
 //!
 //! Needs root, `ip` and `nft`. Nothing of it can be seen outside of its
@@ -16,8 +17,16 @@ use std::{
 /// Where `ip netns` finds what it runs.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const HUB: &str = "hub";
-const HOSTS: [(&str, u8); 5] =
-    [("redis", 2), ("control", 3), ("node-1", 11), ("node-2", 12), ("node-3", 13)];
+const HOSTS: [(&str, u8); 8] = [
+    ("redis", 2),
+    ("control", 3),
+    ("redis-2", 4),
+    ("redis-3", 5),
+    ("sentinel", 6),
+    ("node-1", 11),
+    ("node-2", 12),
+    ("node-3", 13),
+];
 
 /// Which packets are lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 use crate::{
     network::Network,
     process::{Process, free_port},
+    store::{Ports, Shape},
 };
 use std::{
     path::{Path, PathBuf},
@@ -29,18 +30,18 @@ pub(crate) struct Member {
 #[derive(Debug)]
 pub(crate) struct Place {
     folder: tempfile::TempDir,
-    /// Redis's file: in memory, as what others write to the disk must not
+    /// Redis's files: in memory, as what others write to the disk must not
     /// stall it, and what a killed process has written is not lost there either.
     memory: tempfile::TempDir,
     network: Option<Network>,
-    redis: u16,
+    pub(crate) redis: Ports,
     websocket: [u16; NODES.len()],
 }
 
 // === impl Member ===
 
 impl Member {
-    fn new(name: &'static str, host: &'static str, line: String) -> Self {
+    pub(crate) fn new(name: &'static str, host: &'static str, line: String) -> Self {
         Self { name, process: None, host, line, starts: 0 }
     }
 
@@ -64,12 +65,12 @@ impl Member {
 // === impl Place ===
 
 impl Place {
-    pub(crate) fn new(network: Option<Network>) -> Self {
+    pub(crate) fn new(network: Option<Network>, redis: Shape) -> Self {
         Self {
             folder: tempfile::tempdir().expect("a folder"),
             memory: tempfile::tempdir_in("/dev/shm").expect("a folder in memory"),
             network,
-            redis: free_port(),
+            redis: Ports::new(redis),
             websocket: NODES.map(|_| free_port()),
         }
     }
@@ -102,20 +103,15 @@ impl Place {
         self.network.as_ref().map_or_else(|| "127.0.0.1".to_owned(), |_| Network::address(host))
     }
 
-    /// Every write is synced before it is answered.
-    pub(crate) fn redis(&self) -> Member {
-        let line = format!(
-            "--port {} --bind {} --protected-mode no --appendonly yes \
-             --appendfsync always --dir {}",
-            self.redis,
-            self.address("redis"),
-            self.memory.path().display(),
-        );
-        Member::new("redis", "redis", line)
+    /// A folder in memory.
+    pub(crate) fn memory(&self, name: &str) -> PathBuf {
+        let folder = self.memory.path().join(name);
+        std::fs::create_dir_all(&folder).expect("a folder in memory");
+        folder
     }
 
     pub(crate) fn redis_url(&self) -> String {
-        format!("redis://{}:{}", self.address("redis"), self.redis)
+        self.redis.url(|host| self.address(host))
     }
 
     pub(crate) fn replicas(&self, grpc: [u16; REPLICAS.len()]) -> Vec<Member> {

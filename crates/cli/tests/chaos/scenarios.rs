@@ -4,6 +4,7 @@ use crate::{
     cluster::{Cluster, ROOMS, until},
     network::{Cut, Network},
     outcome::Outcome,
+    store::Shape,
 };
 use rustix::process::Signal;
 use std::{panic::AssertUnwindSafe, thread, time::Duration};
@@ -23,6 +24,8 @@ pub(crate) struct Scenario {
     fault: fn(&mut Cluster) -> Vec<String>,
     /// Whether it needs a network of namespaces, and with it root.
     needs_network: bool,
+    /// What Redis consists of.
+    redis: Shape,
     /// Whether bids may be refused as `unavailable` meanwhile.
     may_refuse: bool,
     /// How long an affected room may go without an ack.
@@ -32,7 +35,7 @@ pub(crate) struct Scenario {
 impl Scenario {
     const fn new(name: &'static str, fault: fn(&mut Cluster) -> Vec<String>) -> Self {
         let gap_max = Duration::from_secs(12);
-        Self { name, fault, needs_network: false, may_refuse: true, gap_max }
+        Self { name, fault, needs_network: false, redis: Shape::Alone, may_refuse: true, gap_max }
     }
 
     const fn refuses_nothing(self) -> Self {
@@ -43,12 +46,16 @@ impl Scenario {
         Self { gap_max: Duration::from_secs(seconds), ..self }
     }
 
+    const fn on(self, redis: Shape) -> Self {
+        Self { redis, ..self }
+    }
+
     const fn in_network(self) -> Self {
         Self { needs_network: true, ..self }
     }
 }
 
-pub(crate) const ALL: [Scenario; 15] = [
+pub(crate) const ALL: [Scenario; 17] = [
     Scenario::new("owner-killed", owner_killed),
     Scenario::new("owner-paused", owner_paused),
     Scenario::new("edge-killed", edge_killed).refuses_nothing(),
@@ -69,6 +76,10 @@ pub(crate) const ALL: [Scenario; 15] = [
     Scenario::new("owner-control-deaf", |cluster| cut(cluster, "control", Cut::Deaf)).in_network(),
     Scenario::new("owner-edge-cut", |cluster| cut_edge(cluster, Cut::BothWays)).in_network(),
     Scenario::new("owner-edge-deaf", |cluster| cut_edge(cluster, Cut::Deaf)).in_network(),
+    Scenario::new("sentinel-failover", sentinel_failover).on(Shape::Sentinels).within_seconds(5),
+    Scenario::new("cluster-master-killed", Cluster::kill_server_of_a_room)
+        .on(Shape::Cluster)
+        .within_seconds(6),
 ];
 
 /// The scenario of this name.
@@ -80,7 +91,7 @@ pub(crate) fn named(name: &str) -> Scenario {
 /// Runs a scenario once; panics if anything is not as it must be, and keeps
 /// what all processes have said.
 pub(crate) fn run(scenario: Scenario) -> Outcome {
-    let mut cluster = Cluster::start(scenario.needs_network.then(Network::new));
+    let mut cluster = Cluster::start(scenario.needs_network.then(Network::new), scenario.redis);
     let ran = std::panic::catch_unwind(AssertUnwindSafe(|| judged(scenario, &mut cluster)));
     match ran {
         Ok(outcome) => outcome,
@@ -149,6 +160,13 @@ fn redis_paused(cluster: &mut Cluster) -> Vec<String> {
     cluster.signal_redis(Signal::STOP);
     thread::sleep(REDIS_PAUSE);
     cluster.signal_redis(Signal::CONT);
+    all_rooms()
+}
+
+/// The killed primary stays away.
+fn sentinel_failover(cluster: &mut Cluster) -> Vec<String> {
+    cluster.kill_redis();
+    cluster.has_another_primary();
     all_rooms()
 }
 

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use crate::redis::Redis;
+
 /// The form of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
@@ -21,7 +23,10 @@ pub enum Form {
 
 /// The shortest key that HS256 allows.
 const SECRET_BYTES_MIN: usize = 32;
+/// Of these the scheme is enough; the driver looks at the rest.
 const REDIS_SCHEMES: [&str; 4] = ["redis://", "rediss://", "redis+unix://", "unix://"];
+/// Of these all of it is looked at.
+const REDIS_GROUP_SCHEMES: [&str; 2] = ["redis+sentinel://", "redis+cluster://"];
 
 // === impl Form ===
 
@@ -46,7 +51,10 @@ impl Form {
             Self::Url => "a URL like http://host:port",
             Self::Urls => "URLs like http://host:port, with commas between them",
             Self::UrlOrIp => "a URL like http://host:port, or an IP address",
-            Self::RedisUrl => "a URL like redis://host:6379",
+            Self::RedisUrl => {
+                "a URL like redis://host:6379, redis+sentinel://host:26379,host/primary or \
+                 redis+cluster://host:6379,host"
+            }
             Self::Id => "1 to 64 of A-Z a-z 0-9 _ -",
             Self::Secret => "32 bytes at least",
         }
@@ -59,7 +67,11 @@ impl Form {
             Self::Url => text.parse::<http::Uri>().is_ok_and(|uri| uri.scheme().is_some()),
             Self::Urls => text.split(',').all(|url| Self::Url.fits(url.trim())),
             Self::UrlOrIp => Self::Url.fits(text) || text.parse::<IpAddr>().is_ok(),
-            Self::RedisUrl => REDIS_SCHEMES.iter().any(|scheme| text.starts_with(scheme)),
+            Self::RedisUrl => {
+                let begins = |scheme: &&str| text.starts_with(*scheme);
+                REDIS_SCHEMES.iter().any(begins)
+                    || REDIS_GROUP_SCHEMES.iter().any(begins) && Redis::connect(text).is_ok()
+            }
             Self::Id => {
                 let fine = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
                 (1..=64).contains(&text.len()) && text.bytes().all(fine)
