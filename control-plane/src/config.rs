@@ -49,7 +49,9 @@ pub struct GrpcConfig {
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RedisConfig {
-    /// URL of Redis or Valkey; empty keeps the state in this process alone.
+    /// URL of Redis or Valkey: of one server, of the sentinels that know a
+    /// primary, or of servers of a cluster; empty keeps the state in this
+    /// process alone.
     #[schemars(extend("format" = "redis_url"))]
     pub url: String,
 }

@@ -81,7 +81,8 @@ pub struct ControlConfig {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RedisConfig {
-    /// URL of Redis or Valkey; empty keeps rooms in this process alone.
+    /// URL of Redis or Valkey: of one server, of the sentinels that know a primary, or of servers
+    /// of a cluster; empty keeps rooms in this process alone.
     #[schemars(extend("format" = "redis_url"))]
     pub url: String,
 }

@@ -101,9 +101,10 @@ def check_settings():
     wanted = {"GAVEL_HTTP__HEADER_TIMEOUT_MS": "12000000", "GAVEL_HTTP__RATIO": "0.5", "GAVEL_HTTP__ON": "true"}
     good = len(maps) == 1 and maps[0]["data"] == wanted
     report("config becomes environment variables", [] if good else [error or str(maps)])
-    url = "redis://:hunter2@redis.example:6379/3"
-    objects, error = render({"redis": {"mode": "external", "external": {"url": url}}})
-    report("an external URL is kept in a Secret", [error] if error else policy.problems(objects))
+    hosts = "redis.example:6379,other.example"
+    for url in ("redis://:hunter2@redis.example:6379/3", f"redis+sentinel://:hunter2@{hosts}/main", f"redis+cluster://:hunter2@{hosts}"):
+        objects, error = render({"redis": {"mode": "external", "external": {"url": url}}})
+        report(f"an external URL is kept in a Secret: {url.split(':')[0]}", [error] if error else policy.problems(objects))
     kinds = [policy.title(o) for o in objects if "valkey" in policy.title(o)]
     report("external Redis renders no Valkey", kinds)
 

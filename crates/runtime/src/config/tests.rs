@@ -233,6 +233,8 @@ fn each_form_takes_what_it_says() {
         (Form::UrlOrIp, "http://host:1", "host:1"),
         (Form::UrlOrIp, "fd00::1", "10.0.0"),
         (Form::RedisUrl, "rediss://host", "http://host"),
+        (Form::RedisUrl, "redis+sentinel://one,two:1/main", "redis+sentinel://one,two:1"),
+        (Form::RedisUrl, "redis+cluster://one,two:1", "redis+cluster://one,two:x"),
         (Form::Id, "a-Z_9", "a b"),
         (Form::Secret, "12345678901234567890123456789012", "1234567890123456789012345678901"),
     ] {

@@ -95,12 +95,13 @@ impl Cluster {
         let peer = self.owner(slot.unwrap_or(Slot::of_key(&[])))?;
         peer.link.pipeline(pipeline).await.map_err(|failure| {
             self.doubt(&failure.error);
+            // The slot may have moved after the first of them.
+            let in_part = !pipeline.is_transaction();
             match failure.error {
-                // The slot may have moved after the first of them.
-                RedisError::Unavailable(text) if !pipeline.is_transaction() => {
-                    RedisError::Unknown(text)
-                }
-                error => error,
+                RedisError::Unavailable(text) if in_part => RedisError::Unknown(text),
+                error @ (RedisError::Unavailable(_)
+                | RedisError::Unknown(_)
+                | RedisError::Refused(_)) => error,
             }
         })
     }

@@ -34,9 +34,9 @@ impl Slot {
     ///
     /// Commands of ours have their key first, or say how many there are.
     pub(super) fn of(command: &Cmd) -> Option<Self> {
-        let mut words = command.args_iter().map(|word| match word {
-            Arg::Simple(word) => word,
-            _ => &[],
+        let mut words = command.args_iter().map(|word| {
+            let Arg::Simple(word) = word else { return &[][..] };
+            word
         });
         let key = match words.next()? {
             b"EVALSHA" | b"EVAL" => {
