@@ -43,7 +43,7 @@ impl Sentinels {
             let settings = format!(
                 "sentinel monitor {NAME} 127.0.0.1 {port} 2\n\
                  sentinel down-after-milliseconds {NAME} {DOWN_AFTER_MS}\n\
-                 sentinel failover-timeout {NAME} 3000"
+                 sentinel failover-timeout {NAME} 1000"
             );
             sentinels.push(Member::start(&settings, &["--sentinel"]).await);
         }

@@ -233,7 +233,7 @@ fn sentinel(place: &Place, (name, host): (&'static str, &'static str), port: u16
         "port {port}\nbind {}\nprotected-mode no\ndir {}\n\
          sentinel monitor main {} {} 2\n\
          sentinel down-after-milliseconds main {DOWN_AFTER_MS}\n\
-         sentinel failover-timeout main 3000\n",
+         sentinel failover-timeout main 1000\n",
         place.address(host),
         place.path().display(),
         place.address("redis"),

@@ -49,7 +49,7 @@ impl Newest {
             .collect();
         let (mut answers, mut complaints) = (Vec::new(), Vec::new());
         while let Some((peer, reply)) = asked.next().await {
-            let answer = reply.map_err(|failure| failure.error.to_string());
+            let answer = reply.map_err(|failure| failure.error.text().to_owned());
             match answer.and_then(|values| read(peer, values)) {
                 Ok(answer) => answers.push(answer),
                 Err(text) => complaints.push(format!("{} says: {text}", peer.address)),

@@ -43,7 +43,7 @@ impl Slot {
                 let keys = words.nth(1)?;
                 if keys == b"0" { None } else { words.next() }
             }
-            b"PING" | b"TIME" | b"INFO" | b"SCRIPT" | b"PUBLISH" => None,
+            b"PING" | b"TIME" | b"INFO" | b"SCRIPT" | b"PUBLISH" | b"ROLE" | b"WAIT" => None,
             _ => words.next(),
         };
         key.map(Self::of_key)

@@ -99,7 +99,6 @@ async fn after_the_end_of_a_primary_its_replica_is_used() {
     let replica = &cluster.servers[owner + 3];
     until("a copy", async || (replica.ask("DBSIZE").trim() == "1").then_some(())).await;
     cluster.servers[owner].kill();
-    let start = clock::monotonic();
     let counted = until("a successor", async || match count(&redis, "n").await {
         Ok(counted) => Some(counted),
         Err(RedisError::Unknown(_) | RedisError::Unavailable(_)) => {
@@ -111,5 +110,4 @@ async fn after_the_end_of_a_primary_its_replica_is_used() {
     })
     .await;
     assert_eq!(counted, 2);
-    assert!(start.elapsed() <= Duration::from_secs(8), "{:?}", start.elapsed());
 }

@@ -27,7 +27,6 @@ async fn after_the_end_of_a_primary_its_successor_is_used() {
     let acked: u64 = redis.cmd(cmd("WAIT").arg(2).arg(200)).await.unwrap();
     assert_eq!(acked, 2);
     servers.servers[0].kill();
-    let start = clock::monotonic();
     let mut unknown = 0;
     let counted = until("a successor", async || match count().await {
         Ok(counted) => Some(counted),
@@ -39,7 +38,6 @@ async fn after_the_end_of_a_primary_its_successor_is_used() {
         Err(error) => panic!("{error}"),
     })
     .await;
-    assert!(start.elapsed() <= Duration::from_secs(6), "{:?}", start.elapsed());
     // The successor did not know the script, and nothing was sent to it twice.
     assert_eq!(counted, 2, "{unknown} without an answer");
     assert!(unknown <= 1, "{unknown}");
