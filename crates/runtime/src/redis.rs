@@ -1,5 +1,6 @@
 //! Redis with bounded answers: a call succeeds, or fails within about half a
-//! second with an error that says whether it may have taken effect.
+//! second with an error that says whether it may have taken effect. Where the
+//! server must be looked for first, that takes as long again.
 //!
 //! A handle connects at its first call and again after each loss, for ever.
 //! Between attempts to connect, calls fail at once. This is the only module

@@ -5,8 +5,12 @@ use crate::{Member, member::free_port, until};
 
 const PRIMARIES: usize = 3;
 const SLOTS: usize = 16_384;
-/// After how long a silent server counts as down.
+/// After how long a silent server counts as down, while the others get to know
+/// it and once it may fail.
 const NODE_TIMEOUT_MS: u32 = 2_000;
+/// And between: where tests compete for the machine, any server may be silent
+/// for two seconds.
+const NEVER_DOWN_MS: u32 = 600_000;
 
 /// Its servers, which end with their test.
 #[derive(Debug)]
@@ -19,7 +23,8 @@ pub struct RedisCluster {
 // === impl RedisCluster ===
 
 impl RedisCluster {
-    /// Starts all of it, and waits until a failover would succeed.
+    /// Starts all of it, and waits until a failover would succeed; there is
+    /// none before [`Self::may_fail_over`].
     ///
     /// # Panics
     /// If redis-server is not installed or they do not come up.
@@ -39,7 +44,16 @@ impl RedisCluster {
         cluster.share_slots();
         cluster.meet().await;
         cluster.follow().await;
+        cluster.take_for_down_after(NEVER_DOWN_MS);
         cluster
+    }
+
+    /// From here on, a primary that is silent has a successor.
+    ///
+    /// # Panics
+    /// If a server does not run.
+    pub fn may_fail_over(&self) {
+        self.take_for_down_after(NODE_TIMEOUT_MS);
     }
 
     /// The URL of all of it.
@@ -73,6 +87,12 @@ impl RedisCluster {
         for server in &self.servers {
             // A replica refuses, and is told by its primary.
             drop(server.ask("FLUSHALL"));
+        }
+    }
+
+    fn take_for_down_after(&self, timeout_ms: u32) {
+        for server in &self.servers {
+            server.tell(&format!("CONFIG SET cluster-node-timeout {timeout_ms}"));
         }
     }
 

@@ -4,8 +4,11 @@ use crate::{Member, until};
 
 /// What the sentinels call the primary.
 const NAME: &str = "main";
-/// After how long a silent server counts as down.
+/// After how long sentinels take a silent server for down, once they may.
 const DOWN_AFTER_MS: u32 = 1_000;
+/// Until then: where tests compete for the machine, any server may be silent
+/// for a second.
+const NEVER_DOWN_MS: u32 = 600_000;
 
 /// Servers of which one is the primary, and the sentinels that choose it; all
 /// end with their test.
@@ -20,7 +23,8 @@ pub struct Sentinels {
 // === impl Sentinels ===
 
 impl Sentinels {
-    /// Starts all of them, and waits until a failover would succeed.
+    /// Starts all of them, and waits until a failover would succeed; there is
+    /// none before [`Self::may_fail_over`].
     ///
     /// # Panics
     /// If redis-server is not installed or they do not come up.
@@ -42,7 +46,7 @@ impl Sentinels {
         for _ in 0..3 {
             let settings = format!(
                 "sentinel monitor {NAME} 127.0.0.1 {port} 2\n\
-                 sentinel down-after-milliseconds {NAME} {DOWN_AFTER_MS}\n\
+                 sentinel down-after-milliseconds {NAME} {NEVER_DOWN_MS}\n\
                  sentinel failover-timeout {NAME} 1000"
             );
             sentinels.push(Member::start(&settings, &["--sentinel"]).await);
@@ -78,6 +82,16 @@ impl Sentinels {
         let said = sentinel.ask(&format!("SENTINEL GET-MASTER-ADDR-BY-NAME {NAME}"));
         let port: u16 = said.lines().nth(1)?.trim().parse().ok()?;
         self.servers.iter().position(|server| server.port() == port)
+    }
+
+    /// From here on, a primary that is silent has a successor.
+    ///
+    /// # Panics
+    /// If a sentinel does not run.
+    pub fn may_fail_over(&self) {
+        for sentinel in &self.sentinels {
+            sentinel.tell(&format!("SENTINEL SET {NAME} down-after-milliseconds {DOWN_AFTER_MS}"));
+        }
     }
 
     /// Makes every sentinel call another server the primary, without asking

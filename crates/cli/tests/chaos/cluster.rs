@@ -181,8 +181,14 @@ impl Cluster {
         let killed = server("lamp");
         let its = ROOMS.into_iter().filter(|room| server(room) == killed);
         let rooms = its.map(str::to_owned).collect();
+        self.redis_may_fail_over();
         self.redis.kill(killed);
         rooms
+    }
+
+    /// From here on, a primary that is silent has a successor.
+    pub(crate) fn redis_may_fail_over(&self) {
+        self.redis.may_fail_over(&self.place);
     }
 
     pub(crate) fn has_another_primary(&self) {

@@ -79,7 +79,7 @@ pub(crate) const ALL: [Scenario; 17] = [
     Scenario::new("sentinel-failover", sentinel_failover).on(Shape::Sentinels).within_seconds(5),
     Scenario::new("cluster-master-killed", Cluster::kill_server_of_a_room)
         .on(Shape::Cluster)
-        .within_seconds(6),
+        .within_seconds(8),
 ];
 
 /// The scenario of this name.
@@ -165,6 +165,7 @@ fn redis_paused(cluster: &mut Cluster) -> Vec<String> {
 
 /// The killed primary stays away.
 fn sentinel_failover(cluster: &mut Cluster) -> Vec<String> {
+    cluster.redis_may_fail_over();
     cluster.kill_redis();
     cluster.has_another_primary();
     all_rooms()

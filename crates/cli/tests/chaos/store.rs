@@ -25,8 +25,13 @@ const SENTINELS: [(&str, &str); 3] =
     [("sentinel-1", "redis-2"), ("sentinel-2", "redis-3"), ("sentinel-3", "sentinel")];
 const PRIMARIES: usize = 3;
 const SLOTS: usize = 16_384;
-/// After how long a silent server counts as down.
+/// After how long sentinels take a silent server for down, while it may be.
 const DOWN_AFTER_MS: u32 = 1_000;
+/// And at all other times: where tests compete for the machine, any server may
+/// be silent for a second, and a fault must come alone to be judged alone.
+const NEVER_DOWN_MS: u32 = 600_000;
+/// The first, of the servers of a Redis cluster; also while they get to know
+/// each other.
 const NODE_TIMEOUT_MS: u32 = 2_000;
 
 /// The ports of one shape.
@@ -119,6 +124,15 @@ impl Redis {
         self.first().process().signal(signal);
     }
 
+    /// From here on, a primary that is silent has a successor.
+    pub(crate) fn may_fail_over(&self, place: &Place) {
+        match place.redis.shape {
+            Shape::Alone => {}
+            Shape::Sentinels => tell_sentinels(place, DOWN_AFTER_MS),
+            Shape::Cluster => tell_servers(place, NODE_TIMEOUT_MS),
+        }
+    }
+
     /// Waits until the sentinels have made another server than the first the
     /// primary.
     pub(crate) fn has_another_primary(&self, place: &Place) {
@@ -129,6 +143,7 @@ impl Redis {
             let mut said = sentinels.map(|((_, host), port)| ask(place, host, *port, words));
             said.all(|said| said != first && !said.is_empty()).then_some(())
         });
+        tell_sentinels(place, NEVER_DOWN_MS);
     }
 
     /// The server of a Redis cluster that a key began at.
@@ -199,6 +214,7 @@ impl Redis {
         every("known replicas", "CLUSTER NODES", &|_, said| {
             said.matches("slave ").count() == PRIMARIES
         });
+        tell_servers(place, NEVER_DOWN_MS);
     }
 }
 
@@ -232,7 +248,7 @@ fn sentinel(place: &Place, (name, host): (&'static str, &'static str), port: u16
     let settings = format!(
         "port {port}\nbind {}\nprotected-mode no\ndir {}\n\
          sentinel monitor main {} {} 2\n\
-         sentinel down-after-milliseconds main {DOWN_AFTER_MS}\n\
+         sentinel down-after-milliseconds main {NEVER_DOWN_MS}\n\
          sentinel failover-timeout main 1000\n",
         place.address(host),
         place.path().display(),
@@ -242,6 +258,20 @@ fn sentinel(place: &Place, (name, host): (&'static str, &'static str), port: u16
     let file = place.path().join(format!("{name}.conf"));
     std::fs::write(&file, settings).expect("it can be written");
     Member::new(name, host, format!("{} --sentinel", file.display()))
+}
+
+fn tell_sentinels(place: &Place, down_after_ms: u32) {
+    for ((_, host), port) in SENTINELS.iter().zip(&place.redis.sentinels) {
+        let words = format!("SENTINEL SET main down-after-milliseconds {down_after_ms}");
+        assert_eq!(ask(place, host, *port, &words), "OK\n");
+    }
+}
+
+fn tell_servers(place: &Place, timeout_ms: u32) {
+    for (host, port) in SERVERS.iter().zip(&place.redis.servers) {
+        let words = format!("CONFIG SET cluster-node-timeout {timeout_ms}");
+        assert_eq!(ask(place, host, *port, &words), "OK\n");
+    }
 }
 
 fn first_slot(number: usize) -> usize {

@@ -9,7 +9,7 @@
 //! it and who will: MOVED and ASK. All else is told to the caller, and the map
 //! of slots is asked for anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -139,7 +139,7 @@ impl Cluster {
     /// A server that cannot be reached has done nothing, and the next will do.
     async fn call_any(&self, call: Call<'_>) -> Result<Value, RedisError> {
         let mut last = RedisError::Unavailable("no server owns a slot".to_owned());
-        for peer in self.peers()? {
+        for peer in self.owners()? {
             match peer.link.call(call).await {
                 Ok(value) => return Ok(value),
                 Err(failure) => {
@@ -192,7 +192,7 @@ impl Cluster {
     async fn ask_for_map(&self) -> Result<(), RedisError> {
         let mut question = pipe();
         question.cmd("CLUSTER").arg("INFO").cmd("CLUSTER").arg("SLOTS");
-        let owners = self.newest.ask(&self.peers()?, &question, read).await?;
+        let owners = self.newest.ask(&self.known()?, &question, read).await?;
         let mut map = self.map.lock();
         let known: Vec<String> = owners.servers().chain(&self.seeds).cloned().collect();
         map.links.retain(|address, _| known.contains(address));
@@ -200,22 +200,27 @@ impl Cluster {
         Ok(())
     }
 
-    /// The servers that own slots; where none is known, those of the URL.
-    fn peers(&self) -> Result<Vec<Peer>, RedisError> {
-        let mut map = self.map.lock();
-        let mut addresses: Vec<String> = map.owners.servers().cloned().collect();
-        if addresses.is_empty() {
-            addresses.clone_from(&self.seeds);
-        }
-        addresses.sort_unstable();
-        addresses.dedup();
-        addresses.iter().map(|address| map.peer(address, &self.servers)).collect()
+    /// The servers that own slots.
+    fn owners(&self) -> Result<Vec<Peer>, RedisError> {
+        self.map.lock().peers(&[], &self.servers)
+    }
+
+    /// These and those of the URL, which may be all that is left when a whole
+    /// cluster has new addresses.
+    fn known(&self) -> Result<Vec<Peer>, RedisError> {
+        self.map.lock().peers(&self.seeds, &self.servers)
     }
 }
 
 // === impl Map ===
 
 impl Map {
+    /// The owners of slots and some more, each once.
+    fn peers(&mut self, more: &[String], servers: &Servers) -> Result<Vec<Peer>, RedisError> {
+        let addresses: BTreeSet<String> = self.owners.servers().chain(more).cloned().collect();
+        addresses.iter().map(|address| self.peer(address, servers)).collect()
+    }
+
     fn peer(&mut self, address: &str, servers: &Servers) -> Result<Peer, RedisError> {
         let link = match self.links.get(address) {
             Some(link) => Arc::clone(link),

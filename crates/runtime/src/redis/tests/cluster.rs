@@ -98,6 +98,7 @@ async fn after_the_end_of_a_primary_its_replica_is_used() {
     let owner = cluster.owner("n").unwrap();
     let replica = &cluster.servers[owner + 3];
     until("a copy", async || (replica.ask("DBSIZE").trim() == "1").then_some(())).await;
+    cluster.may_fail_over();
     cluster.servers[owner].kill();
     let counted = until("a successor", async || match count(&redis, "n").await {
         Ok(counted) => Some(counted),

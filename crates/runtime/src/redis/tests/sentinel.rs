@@ -26,6 +26,7 @@ async fn after_the_end_of_a_primary_its_successor_is_used() {
     // Both replicas have it before the end, so that whichever follows counts on.
     let acked: u64 = redis.cmd(cmd("WAIT").arg(2).arg(200)).await.unwrap();
     assert_eq!(acked, 2);
+    servers.may_fail_over();
     servers.servers[0].kill();
     let mut unknown = 0;
     let counted = until("a successor", async || match count().await {
