@@ -153,7 +153,7 @@ impl Session {
                 let unreadable = error.code == ErrorCode::BadJson;
                 self.refuse(&error, actions);
                 if unreadable {
-                    self.bad_messages += 1;
+                    self.bad_messages = self.bad_messages.saturating_add(1);
                 }
                 if self.bad_messages >= BAD_MESSAGES_MAX {
                     actions.push(Action::Close(CloseCode::Invalid));

@@ -29,7 +29,7 @@ use gavel_rules::{
 pub(crate) use self::folding::BEFORE_MAX;
 pub use self::memory::MemoryStore;
 pub use self::redb::RedbStore;
-pub use self::redis::RedisStore;
+pub use self::redis::{RedisStore, reply as redis_reply};
 pub use gavel_rules::StoredEvent;
 
 /// Events an owner lets pass between two snapshots, so a load folds at most about this many.

@@ -12,13 +12,14 @@
 //! scripts can work on the same Redis.
 
 mod failure;
+pub mod reply;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use gavel_rules::{
-    AuctionSnapshot, BidId, Epoch, Event, Generation, Guard, Incarnation, Millis, NodeId, RoomId,
-    Seq, Timestamp, UserId,
+    AuctionSnapshot, BidId, Epoch, Event, Guard, Incarnation, Millis, NodeId, RoomId, Seq,
+    Timestamp, UserId,
 };
 use gavel_runtime::redis::{FromRedisValue, Redis, Script, ToRedisArgs, cmd};
 
@@ -26,7 +27,7 @@ use self::failure::{FailureLog, class, corrupt};
 use super::heartbeats::Heartbeats;
 use super::{
     Appended, Claim, Durability, EVENTS_KEPT, Loaded, RoomStore, StoreError, StoredEvent, Take,
-    check_batch, folding::Folding,
+    check_batch,
 };
 
 /// Events read at a time; more than lie between two snapshots, so a load reads once.
@@ -65,9 +66,6 @@ struct Keys {
     snapshot: String,
 }
 
-/// What `load.lua` replies.
-type Header = (u64, u64, u64, String, u64, u64, String);
-
 // === impl RedisStore ===
 
 impl RedisStore {
@@ -98,7 +96,7 @@ impl RedisStore {
         Timestamp::new(self.now.fetch_max(ms, Ordering::Relaxed).max(ms))
     }
 
-    async fn header(&self, keys: &Keys) -> Result<Header, StoreError> {
+    async fn header(&self, keys: &Keys) -> Result<reply::Header, StoreError> {
         let script = &self.scripts.load;
         self.run(script, &[&keys.meta, &keys.snapshot], NO_ARGS).await
     }
@@ -111,8 +109,8 @@ impl RedisStore {
     ) -> Result<Vec<StoredEvent>, StoreError> {
         let script = &self.scripts.range;
         let args = (after.next().get(), limit.min(PAGE_EVENTS));
-        let flat: Vec<String> = self.run(script, &[&keys.events], args).await?;
-        flat.chunks(3).map(stored_event).collect()
+        let entries: reply::Entries = self.run(script, &[&keys.events], args).await?;
+        reply::events(&entries)
     }
 
     async fn heartbeats(&self, node: &NodeId) -> Result<Heartbeats, StoreError> {
@@ -133,38 +131,16 @@ impl RedisStore {
 
     async fn load_room(&self, room: &RoomId) -> Result<Loaded, StoreError> {
         let keys = Keys::of(room);
-        let (now, generation, epoch, owner, seq, snapshot_seq, snapshot) =
-            self.header(&keys).await?;
-        let snapshot = match snapshot.as_str() {
-            "" => None,
-            json => Some(serde_json::from_str(json).map_err(corrupt)?),
-        };
-        let mut folding = Folding::new(snapshot);
-        let mut last = Seq::new(snapshot_seq);
+        let mut loading = reply::Loading::begin(self.header(&keys).await?)?;
         loop {
-            let page = self.page(&keys, last, PAGE_EVENTS).await?;
-            for stored in &page {
-                folding.apply(&stored.event)?;
-                last = stored.event.seq;
-            }
+            let page = self.page(&keys, loading.last(), PAGE_EVENTS).await?;
+            loading.page(&page)?;
             if page.len() < PAGE_EVENTS {
                 break;
             }
         }
-        if last < Seq::new(seq) {
-            let lost = format!("room {room} has had event {seq}, but the stream ends at {last}");
-            return Err(StoreError::Corrupt(lost));
-        }
-        let (auction, before) = folding.end();
-        Ok(Loaded {
-            auction,
-            before,
-            generation: Generation::new(generation),
-            epoch: Epoch::new(epoch),
-            owner: parse_owner(&owner)?,
-            now: self.at(now),
-            heard_at: None,
-        })
+        let loaded = loading.end().map_err(|error| corrupt(format!("room {room}: {error}")))?;
+        Ok(Loaded { now: self.at(loaded.now.as_millis()), ..loaded })
     }
 }
 
@@ -181,7 +157,7 @@ impl RoomStore for RedisStore {
         let args = (epoch.get(), owner.as_ref());
         let (word, held, holder, claimed_at, last_at): (String, u64, String, u64, u64) =
             self.run(script, &[&keys.meta], args).await?;
-        let holder = parse_owner(&holder)?;
+        let holder = reply::parse_owner(&holder)?;
         if word == "fenced" {
             return Ok(Claim::Fenced { epoch: Epoch::new(held), owner: holder });
         }
@@ -222,16 +198,13 @@ impl RoomStore for RedisStore {
             args.push(serde_json::to_string(event).map_err(corrupt)?);
         }
         let keys = Keys::of(room);
-        let (word, number, owner): (String, u64, String) =
-            self.run(&self.scripts.append, &[&keys.meta, &keys.events], args).await?;
-        Ok(match word.as_str() {
-            "stored" => Appended::Stored { seq, at: self.at(number) },
-            "fenced" => Appended::Fenced { epoch: Epoch::new(number), owner: parse_owner(&owner)? },
-            "conflict" => Appended::Conflict { seq: Seq::new(number) },
-            "early" => Appended::TooEarly { now: self.at(number) },
-            "late" => Appended::TooLate { now: self.at(number) },
-            // The script is ours; a word it does not know means nothing was understood.
-            _ => return Err(StoreError::Unknown),
+        let script = &self.scripts.append;
+        let reply: reply::Append = self.run(script, &[&keys.meta, &keys.events], args).await?;
+        Ok(match reply::appended(reply, seq)? {
+            Appended::Stored { seq, at } => Appended::Stored { seq, at: self.at(at.as_millis()) },
+            Appended::TooEarly { now } => Appended::TooEarly { now: self.at(now.as_millis()) },
+            Appended::TooLate { now } => Appended::TooLate { now: self.at(now.as_millis()) },
+            other @ (Appended::Fenced { .. } | Appended::Conflict { .. }) => other,
         })
     }
 
@@ -350,23 +323,4 @@ const NO_ARGS: &[&str] = &[];
 
 fn heartbeat_key(node: &NodeId) -> String {
     format!("gavel:node:{{{node}}}:heartbeat")
-}
-
-/// One entry as `range.lua` flattens it.
-fn stored_event(entry: &[String]) -> Result<StoredEvent, StoreError> {
-    let [seq, epoch, json] = entry else {
-        return Err(corrupt("a stream entry without epoch or event"));
-    };
-    let event: Event = serde_json::from_str(json).map_err(corrupt)?;
-    if event.seq.to_string() != *seq {
-        return Err(corrupt(format!("entry {seq} holds event {}", event.seq)));
-    }
-    Ok(StoredEvent { epoch: Epoch::new(epoch.parse().map_err(corrupt)?), event })
-}
-
-fn parse_owner(text: &str) -> Result<Option<NodeId>, StoreError> {
-    match text {
-        "" => Ok(None),
-        id => id.parse().map(Some).map_err(corrupt),
-    }
 }

@@ -1,0 +1,120 @@
+//! The protocol of one socket, whatever comes when.
+
+use super::draw;
+use arbitrary::Unstructured;
+use gavel_data_plane::{
+    auth::{GuestToken, Identity, TokenRefused},
+    codec::json::Dialect,
+    session::{Action, Input, Session},
+    settings::Limits,
+};
+use gavel_rules::{id::RoomId, time::Timestamp};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// Pieces of messages, so that the fuzzer need not guess words.
+const MESSAGES: &[&str] = &[
+    r#"{"type":"joinAuction","auctionId":"#,
+    r#"{"type":"joinAuction","generation":5,"seq":3,"auctionId":"#,
+    r#"{"type":"leaveAuction","auctionId":"#,
+    r#"{"type":"bid","amount":"12.34","auctionId":"#,
+    r#"{"type":"bid","bidId":"b","amount":5,"auctionId":"#,
+    r#"{"type":"ping","t":"#,
+    r#"{"type":"auth","token":"#,
+    r#"{"type":"#,
+    "",
+];
+
+/// Inputs at any times. Rooms, answers and their sizes stay within their bounds; bids without an
+/// id get one that no other has.
+pub(crate) fn sockets(bytes: &[u8]) -> bool {
+    let draw = &mut draw::of(bytes);
+    let limits = Limits {
+        rooms_per_session_max: usize::from(draw::byte(draw) % 4),
+        messages_per_session_rate: u32::from(draw::byte(draw) % 4),
+        messages_per_session_burst: draw::byte(draw).into(),
+        ..Limits::default()
+    };
+    let dialect = draw::one(draw, &[Dialect::Seed, Dialect::V1]);
+    let guest: GuestToken = "00112233445566778899aabbccddeeff".parse().expect("a token");
+    let id = "s0123456789abcdef".parse().expect("an id");
+    let mut session = Session::new(id, dialect, guest.identity(), &limits);
+    let (mut now, mut drawn, mut acted) = (0_u64, BTreeSet::new(), false);
+    while !draw.is_empty() {
+        now = now.saturating_add(draw::below(draw, 2_000));
+        let mut actions = Vec::new();
+        let joined = session.joined().to_vec();
+        let text = text(draw);
+        let input = match draw::byte(draw) % 16 {
+            0 => Input::Opened(Some(guest)),
+            1 => Input::Binary,
+            2 => Input::Identified(Err(TokenRefused)),
+            3 => Input::Identified(Ok(signed_in(draw))),
+            4 if !joined.is_empty() => Input::NotJoined(joined.first().expect("one")),
+            _ => Input::Text(&text),
+        };
+        session.step(input, Timestamp::new(now), &limits, &mut actions);
+        assert!(actions.len() <= 2, "{actions:?}");
+        for action in actions {
+            acted |= check(&action, &session, &mut drawn);
+        }
+        let most = limits.rooms_per_session_max;
+        assert!(most == 0 || session.joined().len() <= most);
+        let distinct: BTreeSet<_> = session.joined().iter().collect();
+        assert_eq!(distinct.len(), session.joined().len(), "each room once");
+    }
+    acted
+}
+
+fn text(draw: &mut Unstructured<'_>) -> String {
+    let mut text = draw::one(draw, MESSAGES).to_owned();
+    let length = usize::from(draw::byte(draw) % 16).min(draw.len());
+    let rest = draw.bytes(length).expect("so many are there");
+    text += &String::from_utf8_lossy(rest);
+    if draw::byte(draw).is_multiple_of(2) {
+        text.push('}');
+    }
+    text
+}
+
+fn signed_in(draw: &mut Unstructured<'_>) -> Identity {
+    let grants = match draw::byte(draw) % 3 {
+        0 => serde_json::json!({}),
+        1 => serde_json::json!({ "*": ["view"] }),
+        _ => serde_json::json!({ "1": ["bid"] }),
+    };
+    let grants = serde_json::from_value(grants).expect("grants");
+    Identity { user: "u1".parse().expect("an id"), grants: Some(grants) }
+}
+
+/// Checks one action; tells whether it is more than an answer.
+fn check(action: &Action, session: &Session, drawn: &mut BTreeSet<String>) -> bool {
+    let grants = session.identity().grants.as_ref();
+    let may = |room: &RoomId, bid: bool| {
+        grants.is_none_or(|grants| {
+            if bid { grants.may_bid(room.as_ref()) } else { grants.may_view(room.as_ref()) }
+        })
+    };
+    match action {
+        Action::Send(text) => {
+            let said: Value = serde_json::from_str(text).expect(text);
+            assert!(said["type"].is_string() && text.len() < 512, "{text}");
+            false
+        }
+        Action::Join(room, _) => {
+            assert!(session.joined().contains(room) && may(room, false));
+            true
+        }
+        Action::Leave(room) => {
+            assert!(!session.joined().contains(room));
+            true
+        }
+        Action::Bid { room, bid } => {
+            assert!(may(room, true));
+            let id = bid.bid_id.as_ref();
+            assert!(id == "b" || drawn.insert(id.to_owned()), "{id} was drawn before");
+            true
+        }
+        Action::Verify(_) | Action::Close(_) => true,
+    }
+}

@@ -1,0 +1,74 @@
+//! The opening handshake, and who it says is there.
+
+use super::choice_and_text;
+use gavel_data_plane::{
+    auth::{GuestToken, Verifier},
+    codec::handshake,
+};
+use gavel_rules::id::UserId;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+use jsonwebtoken::{EncodingKey, Header};
+use serde_json::Value;
+
+const SECRET: &[u8] = b"a secret of thirty-two characters";
+
+/// Lines of a request; what is taken is well formed, and shows no token.
+pub(crate) fn handshake(bytes: &[u8]) -> bool {
+    let mut headers = HeaderMap::new();
+    for line in bytes.split(|byte| *byte == b'\n') {
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
+        let (name, value) = line.split_at(colon);
+        let value = HeaderValue::from_bytes(value.get(1..).unwrap_or_default().trim_ascii());
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), value) {
+            headers.append(name, value);
+        }
+    }
+    let upgrade = match handshake::check(&headers, &Method::GET, Version::HTTP_11) {
+        Ok(upgrade) => upgrade,
+        Err(error) => {
+            assert!(error.status().is_client_error());
+            return false;
+        }
+    };
+    assert_eq!(handshake::accept_key(&upgrade.key).len(), 28);
+    let distinct: std::collections::BTreeSet<_> = upgrade.protocols.iter().collect();
+    assert!(distinct.len() == upgrade.protocols.len() && distinct.len() <= 16);
+    let Ok(selection) = handshake::select_protocol(&upgrade.protocols) else { return false };
+    assert_eq!(selection.protocol.is_none(), upgrade.protocols.is_empty());
+    let shown = format!("{upgrade:?} {selection:?}");
+    for token in [selection.bearer, selection.guest].into_iter().flatten() {
+        assert!(token.len() < 16 || !shown.contains(token), "a token is shown");
+    }
+    let guest = selection.guest.and_then(|token| token.parse::<GuestToken>().ok());
+    assert_eq!(guest.map(GuestToken::secret).as_deref(), guest.and(selection.guest));
+    true
+}
+
+/// A token as it comes, which nobody signed, or claims that somebody who has the key signed.
+pub(crate) fn tokens(bytes: &[u8]) -> bool {
+    let Some((choice, text)) = choice_and_text(bytes) else { return false };
+    let verifier = Verifier::new(SECRET);
+    if choice.is_multiple_of(2) {
+        assert_eq!(verifier.verify(text).ok(), None, "nobody signed it");
+        return false;
+    }
+    let Ok(claims) = serde_json::from_str::<Value>(text) else { return false };
+    let key = EncodingKey::from_secret(SECRET);
+    let token = jsonwebtoken::encode(&Header::default(), &claims, &key).expect("JSON is signed");
+    let Ok(identity) = verifier.verify(&token) else { return false };
+    let user = claims["sub"].as_str().and_then(|sub| sub.parse::<UserId>().ok());
+    assert_eq!(user.as_ref(), Some(&identity.user), "{claims}");
+    assert!(claims.get("exp").is_some(), "{claims}");
+    let grants = identity.grants.expect("a token grants what it says");
+    for room in ["a", "*"] {
+        let named = [&claims["grants"][room], &claims["grants"]["*"]];
+        let granted = |what| {
+            let lists = named.iter().filter_map(|grants| grants.as_array());
+            lists.flatten().any(|grant| grant == what)
+        };
+        assert_eq!(grants.may_bid(room), granted("bid"), "{claims}");
+        assert_eq!(grants.may_view(room), granted("bid") || granted("view"), "{claims}");
+    }
+    Verifier::new(b"another secret of this very length").verify(&token).expect_err("another key");
+    true
+}
