@@ -19,6 +19,15 @@ async fn price_at(viewer: &mut Client, seq: u64) -> u64 {
     price_of(&viewer.expect("the state", |m| price_of(m) > 0 && seq_of(m) >= seq).await)
 }
 
+/// The viewer was told each event after `joined` once, in order, and never the whole state again.
+async fn saw_each_update(mut viewer: Client, joined: u64, last: u64) {
+    for seq in joined + 1..=last {
+        let told = viewer.expect("what comes next", |m| seq_of(m) > 0).await;
+        let kind = told.get("type").and_then(Value::as_str);
+        assert_eq!((kind, seq_of(&told)), (Some("auctionUpdate"), seq), "{told}");
+    }
+}
+
 /// Cuts the edge off from the owner, has both decide in turns, and mends it.
 async fn decides_apart(world: World) {
     let room = world.room(ROOM, rules()).await;
@@ -26,6 +35,12 @@ async fn decides_apart(world: World) {
     let mut bob = Client::with_token(room.edge, Protocol::V1, &token::bidder("bob")).await;
     for client in [&mut ada, &mut bob] {
         client.join(ROOM).await;
+    }
+    let mut viewers = Vec::new();
+    for node in [room.owner, room.edge] {
+        let mut viewer = Client::connect(node, Protocol::V1).await;
+        let joined = seq_of(&viewer.join(ROOM).await);
+        viewers.push((viewer, joined));
     }
     ada.accepted(ROOM, 100, "a-0").await;
     world.cable(room.owner).cut();
@@ -47,7 +62,10 @@ async fn decides_apart(world: World) {
     world.cable(room.owner).mend();
     let before = ada.accepted(ROOM, 40_000, "a-after").await;
     assert_eq!(price_at(&mut bob, seq_of(&before)).await, 40_000);
-    bob.accepted(ROOM, 50_000, "b-after").await;
+    let last = seq_of(&bob.accepted(ROOM, 50_000, "b-after").await);
+    for (viewer, joined) in viewers {
+        saw_each_update(viewer, joined, last).await;
+    }
     world.audited(room.owner, ROOM).await;
     world.stop().await;
 }

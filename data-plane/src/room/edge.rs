@@ -70,8 +70,7 @@ impl Room {
             // While a room moves, what the new owner tells may overtake this:
             // viewers are shown nothing older than what they know.
             if known.generation != generation || view.seq >= known.seq {
-                self.reset(view, generation);
-                self.recent.precede(before);
+                self.catch_up(view, generation, before);
             }
         }
     }

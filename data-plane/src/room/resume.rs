@@ -20,7 +20,7 @@ use gavel_proto::{
 };
 use gavel_rules::{
     auction::View,
-    order::{Epoch, Position},
+    order::{Epoch, Generation, Position},
     time::Timestamp,
 };
 use std::sync::Arc;
@@ -45,6 +45,23 @@ impl Room {
         let now_at = self.position();
         let missed = since.and_then(|since| self.recent.after(since, now_at));
         self.hub.join(&member, identity.user, missed, settings, now);
+    }
+
+    /// Goes on to a state that was read or told, with the states that led to it.
+    /// Who is seated here gets every update between, where they are all there,
+    /// or else the whole state.
+    pub(super) fn catch_up(&mut self, view: View, generation: Generation, before: Vec<View>) {
+        let known = self.position();
+        let same = known.generation == generation && self.hub.view().is_some();
+        let missed = before.iter().chain([&view]).filter(|view| view.seq > known.seq);
+        let missed: Vec<_> = missed.cloned().collect();
+        let covers = missed.iter().zip(1..).all(|(view, n)| view.seq.get() == known.seq.get() + n);
+        if same && covers && !missed.is_empty() {
+            missed.into_iter().for_each(|view| self.publish(view, &[]));
+        } else {
+            self.reset(view, generation);
+        }
+        self.recent.precede(before);
     }
 
     /// What to ask the owner for. A node that knows nothing asks in the name
@@ -123,7 +140,7 @@ mod tests {
         amount::Amount,
         auction::{Action, Auction, AuctionRules, Bid, Event, GuestAccess, IncrementTable, Input},
         id::RoomId,
-        order::{Generation, Seq, Version},
+        order::{Seq, Version},
     };
     use tokio::sync::mpsc;
 

@@ -1,7 +1,7 @@
 //! What an owner does with the outcome of a store call.
 
 use super::*;
-use crate::room::recent;
+use crate::room::{Watch, recent};
 
 impl Room {
     pub(in super::super) fn on_done(&mut self, done: Done) {
@@ -101,12 +101,16 @@ impl Room {
         self.publish(view, traceparents);
     }
 
-    /// Gives this node's sockets the whole state, and all edges that or what they
+    /// Tells this node's sockets what they missed, and all edges that or what they
     /// asked for.
     fn tell_all(&mut self, view: View, generation: Generation, before: Vec<View>) {
-        self.reset(view, generation);
-        self.recent.precede(before);
-        for edge in std::mem::take(&mut self.edges) {
+        let told = Watch { since: self.position(), whole: true };
+        self.catch_up(view, generation, before);
+        for mut edge in std::mem::take(&mut self.edges) {
+            if edge.wants == Watch::default() {
+                // It got what it asked for, and then what this node knew.
+                edge.wants = told;
+            }
             self.attach(edge);
         }
     }
