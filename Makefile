@@ -9,7 +9,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 LOGS := $(TARGET)/test-logs
 STEPS := tools fmt clippy rust build autobahn browser chart proto
 
-.PHONY: help dev test lint bench chaos docs deny $(STEPS)
+.PHONY: help dev test lint bench chaos fuzz docs deny $(STEPS)
 
 help:
 	@echo 'make dev     run a whole cluster here, with ten demo auctions'
@@ -18,6 +18,7 @@ help:
 	@echo 'make lint    only the checks that run nothing: fmt clippy proto'
 	@echo 'make bench   measure what docs/performance.md holds; FIGURES="memory fanout ack moves" chooses'
 	@echo 'make chaos   faults under load, as docs/reliability.md tells; RUNS=20 SCENARIOS="owner-killed" choose; needs root'
+	@echo 'make fuzz    60 s for each of tests/fuzz; FUZZ_SECONDS=600 TARGETS="frame wire" choose; needs a C++ compiler'
 	@echo 'make deny    what came in as dependencies: bans, licences, sources; needs cargo-deny'
 	@echo 'Steps of make test, each by itself: $(STEPS)'
 
@@ -32,6 +33,9 @@ bench:
 chaos: RUNS ?= 20
 chaos:
 	cargo bench --locked -p gavel --bench chaos -- $(RUNS) $(SCENARIOS)
+
+fuzz:
+	FUZZ_SECONDS='$(or $(FUZZ_SECONDS),60)' tests/fuzz/run.sh $(TARGETS)
 
 lint: tools fmt clippy proto
 
@@ -53,6 +57,7 @@ fmt:
 
 clippy:
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy -p gavel-fuzz --features engine --locked -- -D warnings
 
 rust:
 	cargo test --workspace --locked --no-fail-fast
