@@ -139,7 +139,7 @@ impl RedisStore {
                 break;
             }
         }
-        let loaded = loading.end().map_err(|error| corrupt(format!("room {room}: {error}")))?;
+        let loaded = loading.end()?;
         Ok(Loaded { now: self.at(loaded.now.as_millis()), ..loaded })
     }
 }
