@@ -117,7 +117,9 @@ impl Loading {
     pub fn end(self) -> Result<Loaded, StoreError> {
         let Self { folding, last, seq, generation, epoch, owner, now } = self;
         if last < seq {
-            return Err(corrupt(format!("the room has had event {seq}, but the stream ends at {last}")));
+            return Err(corrupt(format!(
+                "the room has had event {seq}, but the stream ends at {last}"
+            )));
         }
         let (auction, before) = folding.end();
         Ok(Loaded { auction, before, generation, epoch, owner, now, heard_at: None })
