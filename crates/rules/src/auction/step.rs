@@ -308,7 +308,8 @@ impl Standing {
             return None;
         }
         let credit = policy.credit(since, now, self.credited)?;
-        Some((since, self.closes_at.saturating_add(credit)))
+        // At the end of time nothing can be moved: it would be credited again and again.
+        Some((since, self.closes_at.checked_add(credit)?))
     }
 
     /// Why the bid cannot be accepted at `now`, if it cannot.
