@@ -34,15 +34,16 @@ use gavel_proto::{
     telemetry::v1::telemetry_service_server::TelemetryServiceServer,
 };
 use gavel_rules::{order::Term, time::Millis};
-use gavel_runtime::{grpc, tasks};
+use gavel_runtime::{
+    grpc,
+    net::{self, TcpListener},
+    tasks,
+};
 use parking_lot::Mutex;
 use status::CallError;
 use std::{sync::Arc, time::Duration};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::{
-    Status, Streaming, service::interceptor::InterceptedService, transport::server::TcpIncoming,
-};
+use tonic::{Status, Streaming, service::interceptor::InterceptedService};
 use tonic_health::server::HealthReporter;
 
 /// What the services share.
@@ -163,10 +164,7 @@ pub(crate) async fn serve(services: Services, listener: TcpListener, config: &Co
         .add_service(admin!(LimitServiceServer))
         .add_service(admin!(FlagServiceServer))
         .add_service(admin!(MetricsServiceServer))
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            stop.clone().cancelled_owned(),
-        )
+        .serve_with_incoming_shutdown(net::incoming(listener), stop.clone().cancelled_owned())
         .await;
     if let Err(error) = served {
         tracing::error!(%error, "gRPC stopped");

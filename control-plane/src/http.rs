@@ -22,7 +22,7 @@ use axum::{
     routing::get,
 };
 use gavel_rules::time::Timestamp;
-use gavel_runtime::{clock, http};
+use gavel_runtime::{clock, http, net::TcpListener};
 use parking_lot::Mutex;
 use std::{
     sync::{
@@ -31,7 +31,6 @@ use std::{
     },
     time::Duration,
 };
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 /// The text format of Prometheus.

@@ -10,10 +10,15 @@ use crate::{
 };
 use anyhow::Context as _;
 use gavel_rules::time::Millis;
-use gavel_runtime::{backoff::Backoff, grpc as runtime_grpc, shutdown::Shutdown, tasks};
+use gavel_runtime::{
+    backoff::Backoff,
+    grpc as runtime_grpc,
+    net::{self, TcpListener},
+    shutdown::Shutdown,
+    tasks,
+};
 use parking_lot::Mutex;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
-use tokio::net::TcpListener;
 
 /// How long calls under way may take when the control plane stops.
 const STOP_GRACE: Duration = Duration::from_secs(3);
@@ -129,7 +134,7 @@ fn candidate(config: &Config, grpc_addr: SocketAddr) -> Candidate {
 }
 
 async fn bind(key: &str, addr: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(addr).await.with_context(|| format!("{key}: cannot listen on {addr}"))
+    net::listen(addr).await.with_context(|| format!("{key}: cannot listen on {addr}"))
 }
 
 /// Runs a control plane until the process is asked to stop. A store that does

@@ -2,12 +2,11 @@
 
 use crate::{close::CloseCode, node::Shell};
 use gavel_rules::time::Millis;
-use gavel_runtime::http;
+use gavel_runtime::{http, net::TcpListener};
 use std::{
     sync::{Arc, Weak},
     time::Duration,
 };
-use tokio::net::TcpListener;
 
 mod pages;
 mod rooms;

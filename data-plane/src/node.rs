@@ -23,7 +23,11 @@ use gavel_rules::{
     id::{Incarnation, NodeId},
     time::Timestamp,
 };
-use gavel_runtime::{clock, grpc, tasks};
+use gavel_runtime::{
+    clock, grpc,
+    net::{self, TcpListener},
+    tasks,
+};
 use std::{
     net::SocketAddr,
     sync::{
@@ -34,7 +38,6 @@ use std::{
 };
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::TcpIncoming;
 
 /// Bids that may be under way from the sockets of one node.
 const BIDS_UNDER_WAY_MAX: usize = 16_384;
@@ -153,10 +156,11 @@ impl Node {
     /// If a setting is out of range or an address cannot be bound.
     pub async fn start(mut config: Config, store: Arc<dyn RoomStore>) -> anyhow::Result<Self> {
         config.check()?;
-        let relay = tokio::net::TcpListener::bind(config.relay.listen)
+        let relay = net::listen(config.relay.listen)
             .await
             .with_context(|| format!("relay.listen: cannot listen on {}", config.relay.listen))?;
-        let http = gavel_runtime::http::bind(config.http.listen)
+        let http = net::listen(config.http.listen)
+            .await
             .with_context(|| format!("http.listen: cannot listen on {}", config.http.listen))?;
         let (http_addr, relay_addr) = (http.local_addr()?, relay.local_addr()?);
         name_addresses(&mut config, http_addr, relay_addr);
@@ -297,14 +301,11 @@ fn name_addresses(config: &mut Config, http: SocketAddr, relay: SocketAddr) {
     }
 }
 
-async fn serve_relay(shell: Arc<Shell>, listener: tokio::net::TcpListener) {
+async fn serve_relay(shell: Arc<Shell>, listener: TcpListener) {
     let service = Relay::service(Arc::clone(&shell)).max_decoding_message_size(256 * 1024);
     let served = grpc::server()
         .add_service(service)
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            shell.stop.clone().cancelled_owned(),
-        )
+        .serve_with_incoming_shutdown(net::incoming(listener), shell.stop.clone().cancelled_owned())
         .await;
     if let Err(error) = served {
         tracing::error!(%error, "the relay stopped");

@@ -12,17 +12,16 @@
 
 use crate::{close::CloseCode, codec::frame};
 use bytes::{Buf, Bytes};
+use gavel_runtime::net::{self, TcpStream};
 use parking_lot::Mutex;
 use std::{
     collections::VecDeque,
     io,
-    net::Shutdown,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 use tokio::{
     io::{AsyncWriteExt, Interest},
-    net::TcpStream,
     sync::Notify,
 };
 
@@ -212,8 +211,8 @@ impl Socket {
 
     /// Half-closes and discards what still comes, until the peer closes too.
     async fn linger(&self) {
-        // The peer sees the end of our side at once; a dead one needs no telling.
-        drop(socket2::SockRef::from(&self.stream).shutdown(Shutdown::Write));
+        // The peer sees the end of our side at once.
+        net::end_writes(&self.stream);
         let discard = async {
             let mut sink = [0; 1024];
             while self.stream.readable().await.is_ok() {

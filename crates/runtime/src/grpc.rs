@@ -1,5 +1,6 @@
 //! The defaults of every gRPC client and server.
 
+use crate::net;
 use std::{
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
@@ -41,16 +42,16 @@ pub struct EndpointError {
 /// It has no overall request timeout, which would end long streams: unary
 /// calls set their own deadline. Call it inside a Tokio runtime.
 pub fn channel(endpoint: &str) -> Result<Channel, EndpointError> {
-    Ok(built(endpoint)?.connect_lazy())
+    Ok(net::channel(&built(endpoint)?))
 }
 
 /// The same to a peer whose silence is noticed within 2.5 s.
 pub fn channel_to_peer(endpoint: &str) -> Result<Channel, EndpointError> {
-    Ok(built(endpoint)?
+    let endpoint = built(endpoint)?
         .connect_timeout(PEER_TIMEOUT)
         .http2_keep_alive_interval(PEER_KEEPALIVE_INTERVAL)
-        .keep_alive_timeout(PEER_TIMEOUT)
-        .connect_lazy())
+        .keep_alive_timeout(PEER_TIMEOUT);
+    Ok(net::channel(&endpoint))
 }
 
 fn built(endpoint: &str) -> Result<Endpoint, EndpointError> {

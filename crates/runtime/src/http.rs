@@ -6,22 +6,16 @@
 #[cfg(test)]
 mod tests;
 
-use crate::tasks;
+use crate::{
+    net::{TcpListener, TcpStream},
+    tasks,
+};
 use axum::Router;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use socket2::{Domain, Protocol, Socket, Type};
-use std::{
-    io,
-    net::{IpAddr, SocketAddr},
-    pin::pin,
-    time::Duration,
-};
-use tokio::net::{TcpListener, TcpStream};
+use std::{io, net::IpAddr, pin::pin, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
-/// Connections that may wait to be accepted.
-const LISTEN_BACKLOG: i32 = 4096;
 /// Headers of one request.
 const HEADERS_MAX: usize = 64;
 /// Bytes of one request head.
@@ -32,19 +26,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The address a connection came from; every request has it as an extension.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub IpAddr);
-
-/// Listens on an address.
-///
-/// # Errors
-/// If it cannot be bound.
-pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&addr.into())?;
-    socket.listen(LISTEN_BACKLOG)?;
-    TcpListener::from_std(socket.into())
-}
 
 /// Answers until told to stop, and then what is under way. A request head may
 /// take as long as `header_timeout`. A connection that was upgraded is not

@@ -1,6 +1,6 @@
 //! What every Gavel process needs below its own logic: clock, tasks, shutdown,
-//! configuration, telemetry, Redis, a store on disk, retries, HTTP, and gRPC
-//! defaults.
+//! sockets, configuration, telemetry, Redis, a store on disk, retries, HTTP, and
+//! gRPC defaults.
 //!
 //! This crate imports no other crate of the workspace, and it is the only one
 //! that may read the clock, the environment, or start a bare task. Everything
@@ -13,6 +13,7 @@ pub mod config;
 pub mod disk;
 pub mod grpc;
 pub mod http;
+pub mod net;
 pub mod redis;
 pub mod shutdown;
 pub mod tasks;

@@ -20,14 +20,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use gavel_rules::id::SessionId;
-use gavel_runtime::{http::Peer, tasks};
+use gavel_runtime::{http::Peer, net::TcpStream, tasks};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
     sync::{Arc, Weak},
 };
-use tokio::net::TcpStream;
 
 /// What one socket's task may hold while idle. It is the largest part of a socket's memory.
 const FUTURE_BYTES_MAX: usize = 512;

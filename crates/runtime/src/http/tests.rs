@@ -1,9 +1,13 @@
 //! The loop over real sockets.
 
 use super::*;
+use crate::net;
 use axum::{Extension, routing::get};
 use gavel_testkit::PATIENCE;
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     sync::Semaphore,
@@ -18,7 +22,7 @@ struct Server {
     served: JoinHandle<()>,
 }
 
-fn start(header_timeout: Duration) -> Server {
+async fn start(header_timeout: Duration) -> Server {
     let slow = Arc::new(Semaphore::new(0));
     let permits = Arc::clone(&slow);
     let router = Router::new()
@@ -30,7 +34,7 @@ fn start(header_timeout: Duration) -> Server {
                 "done"
             }),
         );
-    let listener = bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let listener = net::listen((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
     let (addr, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
     let served = serve(listener, router, header_timeout, stop.clone());
     Server { addr, slow, stop, served: tasks::spawn("test.http", served) }
@@ -54,7 +58,7 @@ async fn answer(mut stream: TcpStream) -> String {
 
 #[tokio::test]
 async fn half_a_head_is_cut_and_a_large_one_refused_while_others_are_served() {
-    let server = start(Duration::from_millis(200));
+    let server = start(Duration::from_millis(200)).await;
     let half = say(server.addr, "GET /peer HTTP/1.1\r\nHost: x\r\nHalf: a hea").await;
     let never = say(server.addr, "").await;
     let many = "X: y\r\n".repeat(HEADERS_MAX);
@@ -77,7 +81,7 @@ async fn half_a_head_is_cut_and_a_large_one_refused_while_others_are_served() {
 
 #[tokio::test]
 async fn a_stop_waits_for_what_is_under_way_and_for_nothing_else() {
-    let server = start(PATIENCE * 2);
+    let server = start(PATIENCE * 2).await;
     let mut idle = say(server.addr, "GET /peer HTTP/1.1\r\nHost: x\r\n\r\n").await;
     // Its answer is read, and the connection kept.
     let mut read = Vec::new();
