@@ -262,11 +262,12 @@ impl Cluster {
         actions: &mut Vec<Action>,
     ) {
         let Joining { incarnation, weight, zone } = joining;
-        let known = self.nodes.get(&node).and_then(|member| member.incarnation);
-        if let Some(by) = known.filter(|known| *known > incarnation) {
+        if let Some(by) = self.newer_run(&node, incarnation) {
             return actions.push(Action::Supersede { node, incarnation, by });
         }
-        if let Some(old) = known.filter(|known| *known < incarnation) {
+        let known = self.nodes.get(&node).and_then(|member| member.incarnation);
+        let other = known.filter(|known| *known != incarnation);
+        if let Some(old) = other {
             let node = node.clone();
             actions.push(Action::Supersede { node, incarnation: old, by: incarnation });
         }
@@ -278,7 +279,7 @@ impl Cluster {
         let member = Member { incarnation, weight, zone, lease, rooms, load, draining };
         self.nodes.insert(node.clone(), member);
         self.ease_brake(now, actions);
-        if known.is_some() && known < incarnation {
+        if other.is_some() {
             for placed in self.rooms.values_mut() {
                 placed.refresh |= placed.owner.as_ref() == Some(&node);
             }
@@ -293,6 +294,14 @@ impl Cluster {
                 actions.push(Action::Publish { room: room.clone() });
             }
         }
+    }
+
+    /// The run of a node that is connected and newer than this one. One that is
+    /// gone keeps nobody out: its clock may have been ahead.
+    pub(crate) fn newer_run(&self, node: &NodeId, incarnation: Incarnation) -> Option<Incarnation> {
+        let member = self.nodes.get(node)?;
+        let connected = matches!(member.lease, Lease::Holds { .. });
+        member.incarnation.filter(|known| connected && *known > incarnation)
     }
 
     fn heartbeat(

@@ -164,7 +164,9 @@ impl Node {
             .with_context(|| format!("http.listen: cannot listen on {}", config.http.listen))?;
         let (http_addr, relay_addr) = (http.local_addr()?, relay.local_addr()?);
         name_addresses(&mut config, http_addr, relay_addr);
-        let shell = Arc::new(shell(config, store)?);
+        let mut shell = shell(config, store)?;
+        shell.incarnation = draw_incarnation(&*shell.store).await;
+        let shell = Arc::new(shell);
 
         let tasks = &shell.tasks;
         drop(tasks.spawn("http", http::serve(Arc::clone(&shell), http)));
@@ -245,6 +247,19 @@ impl Node {
             tracing::warn!(%overdue, "stopped all the same");
         }
     }
+}
+
+/// Numbers this run by the store's clock, which all runs of the node share:
+/// that of a machine may have been ahead in an earlier one.
+async fn draw_incarnation(store: &dyn RoomStore) -> Incarnation {
+    let now_ms = match store.now().await {
+        Ok(now) => now.as_millis(),
+        Err(error) => {
+            tracing::warn!(%error, "this run is numbered by the clock of the machine");
+            clock::now_ms()
+        }
+    };
+    Incarnation::new(now_ms)
 }
 
 /// What the parts of a node with these settings share.

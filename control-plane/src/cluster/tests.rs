@@ -223,6 +223,18 @@ fn a_newer_run_gets_the_next_epoch_which_fences_the_earlier_one() {
 }
 
 #[test]
+fn a_run_that_is_gone_keeps_no_later_one_out_whose_number_is_lower() {
+    let mut world = World::new();
+    world.register("n1", 1, &[]);
+    world.room("a");
+    world.register("n1", 0, &[]);
+    assert_eq!(world.owner("a"), owns("n1", 1), "it is there");
+    world.disconnect("n1");
+    world.register("n1", 0, &[]);
+    assert_eq!(world.owner("a"), owns("n1", 2));
+}
+
+#[test]
 fn whoever_lost_a_room_is_told() {
     let mut world = World::new();
     world.register("n1", 1, &[]);

@@ -72,8 +72,10 @@ impl Task {
         }
         let weight = weight(&about);
         let zone = about.zone.clone();
-        let newer = self.nodes.get(&node).is_none_or(|line| line.incarnation <= incarnation);
-        if newer {
+        if let Some(newer) = self.cluster.newer_run(&node, incarnation) {
+            let kind = Some(Down::Superseded(wire::Superseded { incarnation: newer.get() }));
+            drop(outgoing.sender.try_send(wire::SessionResponse { kind }));
+        } else {
             // Interest is restated on each session.
             self.unwatch_all(&node);
             let line = Line {
@@ -90,14 +92,10 @@ impl Task {
             }));
             self.introduce(&line);
             if let Some(old) = self.nodes.insert(node.clone(), line)
-                && old.incarnation < incarnation
+                && old.incarnation != incarnation
             {
                 old.send(Down::Superseded(wire::Superseded { incarnation: incarnation.get() }));
             }
-        } else if let Some(line) = self.nodes.get(&node) {
-            let superseded = wire::Superseded { incarnation: line.incarnation.get() };
-            let kind = Some(Down::Superseded(superseded));
-            drop(outgoing.sender.try_send(wire::SessionResponse { kind }));
         }
         self.step(Event::Registered { node, joining: Joining { incarnation, weight, zone }, held });
     }
