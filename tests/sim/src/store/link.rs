@@ -165,6 +165,11 @@ impl RoomStore for Link {
         Ok(self.call(move |store| store.hear(&node, incarnation)).await?)
     }
 
+    async fn last_heard(&self, node: &NodeId) -> Result<Option<Timestamp>, StoreError> {
+        let node = node.clone();
+        Ok(self.call(move |store| store.last_heard(&node)).await?)
+    }
+
     async fn now(&self) -> Result<Timestamp, StoreError> {
         Ok(self.call(Store::now).await?)
     }

@@ -143,6 +143,10 @@ impl Store {
         }
         now
     }
+
+    pub(crate) fn last_heard(&self, node: &NodeId) -> Option<Timestamp> {
+        self.heard.get(node).map(|heard| heard.last_at)
+    }
 }
 
 // === impl Room ===
