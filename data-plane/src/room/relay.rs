@@ -31,6 +31,10 @@ const PENDING_MAX: usize = 16_384;
 const ATTEMPTS_MAX: u8 = 3;
 /// How long an answer may take.
 const ANSWER_WAIT: Duration = Duration::from_secs(2);
+/// Between two heartbeats to an owner.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// Heartbeats that an owner may leave unanswered until it counts as out of reach.
+const UNANSWERED_MAX: u32 = 2;
 
 /// The links of a node to other nodes, by their relay's URL.
 #[derive(Debug, Default)]
@@ -59,6 +63,8 @@ struct State {
     waiting: Vec<wire::PlaceBid>,
     /// The open stream, if there is one.
     stream: Option<mpsc::Sender<wire::AttachRequest>>,
+    /// Heartbeats since the last that was answered.
+    unanswered: u32,
 }
 
 // === impl Links ===
@@ -293,7 +299,7 @@ async fn attach(
     let mut stream = answer.into_inner();
     {
         let mut state = link.state.lock();
-        state.stream = Some(sender);
+        (state.stream, state.unanswered) = (Some(sender), 0);
         for (room, wants) in &state.watched {
             state.send(watch(room, *wants));
         }
@@ -305,6 +311,7 @@ async fn attach(
     link.turn(shell, false).await;
     backoff.reset();
     let mut tick = tokio::time::interval(ANSWER_WAIT / 4);
+    let mut heartbeat = tokio::time::interval(HEARTBEAT);
     loop {
         tokio::select! {
             message = stream.message() => match message? {
@@ -317,6 +324,12 @@ async fn attach(
                 if state.watched.is_empty() && state.pending.is_empty() {
                     return Ok(Ended::Idle);
                 }
+            }
+            _ = heartbeat.tick() => {
+                let mut state = link.state.lock();
+                anyhow::ensure!(state.unanswered < UNANSWERED_MAX, "it does not answer heartbeats");
+                state.unanswered += 1;
+                state.send(Up::Heartbeat(wire::Heartbeat {}));
             }
             () = shell.stop.cancelled() => return Ok(Ended::Stopped),
         }

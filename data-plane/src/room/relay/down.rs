@@ -15,6 +15,10 @@ pub(super) async fn take(shell: &Arc<Shell>, link: &Link, message: wire::AttachR
         Some(Down::NotOwner(not_owner)) => on_not_owner(shell, &not_owner.room_id).await,
         Some(Down::Current(current)) => on_current(shell, &current.room_id).await,
         Some(Down::OwnerChanged(changed)) => on_owner_changed(shell, changed).await,
+        Some(Down::Heartbeat(_)) => {
+            link.state.lock().unanswered = 0;
+            Some(())
+        }
         None => Some(()),
     };
     if taken.is_none() {

@@ -95,6 +95,11 @@ impl Attached {
                 self.shell.rooms.send(&self.shell, &room, detach).ok()?;
             }
             Up::PlaceBid(bid) => self.place(bid)?,
+            Up::Heartbeat(heartbeat) => {
+                let kind = Some(wire::attach_response::Kind::Heartbeat(heartbeat));
+                // Where there is no place for it the edge is too slow, and soon finds out.
+                drop(self.edge.sender.try_send(wire::AttachResponse { kind }));
+            }
         }
         Some(())
     }
