@@ -40,6 +40,14 @@ impl Timestamp {
         Self(self.0.saturating_add(after.0))
     }
 
+    /// Whether a wait of this length that began here is over at `now`. So it is
+    /// where the clock was set back to before its beginning: no wait may last
+    /// for as long as the clock takes to come there again.
+    #[must_use]
+    pub fn has_passed(self, wait: Millis, now: Self) -> bool {
+        now < self || self.saturating_add(wait) <= now
+    }
+
     /// Time from `earlier` to here; zero if it is not earlier.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Millis {

@@ -18,7 +18,7 @@ use gavel_rules::{
     auction::View,
     id::{NodeId, RoomId, SessionId, UserId},
     order::{Generation, Seq},
-    time::Timestamp,
+    time::{Millis, Timestamp},
 };
 use segment::{Segment, Turn};
 use std::{
@@ -71,7 +71,8 @@ struct Seat {
 struct Lane {
     segments: Vec<Segment>,
     batch: Vec<String>,
-    flush_at: Option<Timestamp>,
+    /// Since when it waits, and for how long.
+    waits: Option<(Timestamp, Millis)>,
 }
 
 // === impl Hub ===
@@ -149,7 +150,7 @@ impl Hub {
         for (class, lane) in &mut self.lanes {
             // The state says all that the batch would have said.
             lane.batch.clear();
-            lane.flush_at = None;
+            lane.waits = None;
             // It goes the way of the updates, or an older one could overtake it.
             let state = || json::state(class.dialect, &self.room, view, standing);
             lane.send(&state(), state);
@@ -168,8 +169,8 @@ impl Hub {
                 lane.batch.push(text);
                 if lane.batch.len() >= settings.limits.batch_messages_max {
                     lane.flush(resync);
-                } else if lane.flush_at.is_none() {
-                    lane.flush_at = Some(now.saturating_add(settings.limits.batch_window));
+                } else if lane.waits.is_none() {
+                    lane.waits = Some((now, settings.limits.batch_window));
                 }
             } else {
                 lane.send(&text, resync);
@@ -183,11 +184,12 @@ impl Hub {
         let Some(view) = &self.view else { return None };
         let standing = self.standing(now);
         for (class, lane) in &mut self.lanes {
-            if lane.flush_at.is_some_and(|at| at <= now) {
+            if lane.waits.is_some_and(|(since, window)| since.has_passed(window, now)) {
                 lane.flush(|| json::state(class.dialect, &self.room, view, standing));
             }
         }
-        self.lanes.values().filter_map(|lane| lane.flush_at).min()
+        let waits = self.lanes.values().filter_map(|lane| lane.waits);
+        waits.map(|(since, window)| since.saturating_add(window)).min()
     }
 
     /// Seats every member anew by the flags as they are now.
@@ -328,7 +330,7 @@ impl Lane {
     }
 
     fn flush(&mut self, resync: impl Fn() -> String) {
-        self.flush_at = None;
+        self.waits = None;
         match std::mem::take(&mut self.batch).as_slice() {
             [] => {}
             [one] => self.send(one, resync),

@@ -194,7 +194,7 @@ impl Room {
         let settings = self.shell.live.get();
         while let Some(joining) = self.joins.front() {
             let guests = self.hub.view().map(|view| view.guests);
-            let waited = joining.at.saturating_add(OWNER_WAIT) <= now;
+            let waited = joining.at.has_passed(OWNER_WAIT, now);
             if guests.is_none() && !waited {
                 return;
             }
@@ -293,7 +293,7 @@ impl Room {
 
     /// Waits for an owner to be named, but not for ever.
     fn advance_resolving(&mut self, now: Timestamp) -> Option<Timestamp> {
-        while self.bids.front().is_some_and(|ask| ask.since.saturating_add(OWNER_WAIT) <= now) {
+        while self.bids.front().is_some_and(|ask| ask.since.has_passed(OWNER_WAIT, now)) {
             let Some(ask) = self.bids.pop_front() else { break };
             ask.unavailable(&self.shell, &self.id, self.hub.view());
         }
@@ -318,7 +318,7 @@ impl Room {
             return false;
         }
         let since = *self.idle_since.get_or_insert(now);
-        since.saturating_add(IDLE_LINGER) <= now
+        since.has_passed(IDLE_LINGER, now)
     }
 
     /// Whether the room is this node's, and not only decided here for a while.

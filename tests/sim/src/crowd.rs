@@ -83,6 +83,7 @@ impl Bidder {
             let node = NODES.choose(&mut self.chance).copied().unwrap_or_default();
             let opened = tokio::time::timeout(ANSWER_WAIT, Socket::open(node, &self.token)).await;
             if let Ok(Ok(mut socket)) = opened {
+                tracing::trace!(user = %self.user, node, "opened");
                 let Lost = self.visit(&mut socket).await;
                 self.leave();
             }
@@ -103,6 +104,7 @@ impl Bidder {
             tokio::select! {
                 told = socket.next() => match told {
                     Some(message) => {
+                        tracing::trace!(user = %self.user, %message, "told");
                         heard_at = machine::elapsed();
                         if self.take(&message).is_err() {
                             return Lost;

@@ -143,6 +143,9 @@ async fn a_batch_goes_when_it_is_full_or_its_window_has_passed() {
     assert_eq!(hub.flush_due(due), None);
     let batch = far.next().await;
     assert_eq!(batch["messages"].as_array().expect("messages").len(), 2);
+    hub.publish(view(14, 20_000, Some("u2")), &settings, NOW);
+    hub.flush_due(Timestamp::new(NOW.as_millis() - 5_000));
+    assert_eq!(far.next().await["seq"], 14, "the clock was set back: it does not wait for that");
 }
 
 #[tokio::test]
