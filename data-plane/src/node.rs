@@ -34,7 +34,7 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -94,9 +94,14 @@ pub(crate) struct Shell {
     pub started_at: Timestamp,
 }
 
-/// The store's clock, estimated from what its answers tell.
-#[derive(Debug, Default)]
+/// The store's clock, estimated from what its answers tell. Between them it
+/// goes by the clock that nobody sets: rooms wait by it, and one that jumped
+/// ahead and was put right later would leave them waiting for as long.
+#[derive(Debug)]
 pub(crate) struct AuctionClock {
+    started: Instant,
+    /// What the machine's clock said then.
+    started_ms: u64,
     ahead_ms: AtomicI64,
 }
 
@@ -110,11 +115,20 @@ pub struct Node {
 
 // === impl AuctionClock ===
 
+impl Default for AuctionClock {
+    fn default() -> Self {
+        let (started, started_ms) = (clock::monotonic(), clock::now_ms());
+        Self { started, started_ms, ahead_ms: AtomicI64::new(0) }
+    }
+}
+
 impl AuctionClock {
     /// Now, as the store would tell it.
     #[must_use]
     pub(crate) fn now(&self) -> Timestamp {
-        let now = clock::now_ms();
+        let since = clock::monotonic().saturating_duration_since(self.started);
+        let since_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        let now = self.started_ms.saturating_add(since_ms);
         Timestamp::new(now.saturating_add_signed(self.ahead_ms.load(Ordering::Relaxed)))
     }
 
