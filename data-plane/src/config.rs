@@ -85,6 +85,11 @@ pub struct RedisConfig {
     /// of a cluster; empty keeps rooms in this process alone.
     #[schemars(extend("format" = "redis_url"))]
     pub url: String,
+    /// Replicas of Redis that must have an event before it is acknowledged, which is then called
+    /// `replicated`. To be safe in any failover it is the number of replicas that may be promoted;
+    /// while fewer answer within 150 ms, no bid is accepted. 0 waits for none.
+    #[schemars(range(min = 0, max = 8))]
+    pub replicas_min: u32,
 }
 
 /// Who may read `/api/websocket/metrics` and `/api/rooms`.

@@ -23,6 +23,9 @@ use std::{
 /// Between two heartbeats.
 const INTERVAL: Millis = Millis::new(1_000);
 
+/// How often the store may ask its replicas, if it has any.
+const REPLICAS_INTERVAL: Duration = Duration::from_millis(100);
+
 // One heartbeat may be late without an outage being seen.
 const _: () = assert!(OUTAGE_MIN.get() >= 2 * INTERVAL.get());
 
@@ -73,6 +76,23 @@ pub(crate) async fn run(shell: Arc<Shell>) {
             shell.rooms.outage(since).await;
         }
         shell.contact.hear(at);
+    }
+}
+
+/// Asks how far the store's replicas are until the node stops, and lets the rooms hear of a
+/// failover.
+pub(crate) async fn watch_replicas(shell: Arc<Shell>) {
+    let mut tick = tokio::time::interval(REPLICAS_INTERVAL);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut server = 0;
+    while shell.stop.run_until_cancelled(tick.tick()).await.is_some() {
+        // Without an answer the mark stays where it is; rooms meet the trouble themselves.
+        drop(shell.store.ask_replicas().await);
+        let now = shell.store.watermark().server;
+        if now != server {
+            server = now;
+            shell.rooms.store_changed().await;
+        }
     }
 }
 

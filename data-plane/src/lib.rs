@@ -31,8 +31,7 @@ pub use node::Node;
 /// If it cannot start.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let shutdown = gavel_runtime::shutdown::Shutdown::on_signals()?;
-    let url = Some(config.redis.url.as_str()).filter(|url| !url.is_empty());
-    let store = store::open(url)?;
+    let store = store::configured(&config.redis)?;
     wait_for(&*store, &shutdown).await;
     if shutdown.is_triggered() {
         return Ok(());

@@ -62,6 +62,10 @@ pub struct Metrics {
     pub relay_reconnects: Counter,
     /// Rooms decided in the place of an owner that was out of reach.
     pub stand_ins: Counter,
+    /// Events put back into a store that had lost them.
+    pub replayed_events: Counter,
+    /// Owned rooms whose history was lost in part and replaced by another.
+    pub histories_replaced: Counter,
     /// From the start of an append to its answer.
     pub bid_commit_seconds: Histogram,
     /// From a bid's arrival at this node to its answer being written.
@@ -92,6 +96,8 @@ impl Metrics {
             config_refused: Counter::default(),
             relay_reconnects: Counter::default(),
             stand_ins: Counter::default(),
+            replayed_events: Counter::default(),
+            histories_replaced: Counter::default(),
             bid_commit_seconds: Histogram::new(BID_BOUNDS),
             bid_ack_seconds: Histogram::new(BID_BOUNDS),
             fanout_seconds: Histogram::new(FANOUT_BOUNDS),
@@ -158,13 +164,15 @@ impl Metrics {
         ]
     }
 
-    fn counters(&self) -> [(&'static str, &'static str, &Counter); 5] {
+    fn counters(&self) -> [(&'static str, &'static str, &Counter); 7] {
         [
             ("fenced", "Rooms found to have another owner by now", &self.fenced),
             ("slow_consumers", "Sockets closed because they read too slowly", &self.slow_consumers),
             ("config_refused", "Limits or flags that this node refused", &self.config_refused),
             ("relay_reconnects", "Relay streams opened again after a loss", &self.relay_reconnects),
             ("stand_ins", "Rooms decided here while their owner was out of reach", &self.stand_ins),
+            ("replayed_events", "Events put back into a store that lost them", &self.replayed_events),
+            ("histories_replaced", "Rooms with another history now", &self.histories_replaced),
         ]
     }
 

@@ -33,8 +33,10 @@ mod owner;
 mod recent;
 mod registry;
 pub(crate) mod relay;
+mod replay;
 mod resolve;
 mod resume;
+mod tail;
 mod task;
 
 pub(crate) use load::RoomLoad;
@@ -134,6 +136,8 @@ pub(crate) enum Input {
     Outage(Timestamp),
     /// Nobody names an owner, and the last run of this node was it.
     Resume,
+    /// The store is another server than before, which may lack what that one had.
+    StoreChanged,
     /// Flags or limits changed.
     SettingsChanged,
 }

@@ -16,10 +16,12 @@ mod limiter;
 mod memory;
 mod redb;
 mod redis;
+mod watermark;
 
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use crate::config::RedisConfig;
 use async_trait::async_trait;
 use gavel_rules::{
     Auction, AuctionSnapshot, BidId, Epoch, Event, Generation, Guard, Incarnation, Millis, NodeId,
@@ -30,6 +32,7 @@ pub(crate) use self::folding::BEFORE_MAX;
 pub use self::memory::MemoryStore;
 pub use self::redb::RedbStore;
 pub use self::redis::{RedisStore, reply as redis_reply};
+pub use self::watermark::{Stamp, Watermark};
 pub use gavel_rules::StoredEvent;
 
 /// Events an owner lets pass between two snapshots, so a load folds at most about this many.
@@ -73,6 +76,28 @@ pub trait RoomStore: Debug + Send + Sync + 'static {
         guard: Guard,
         events: &[Event],
     ) -> Result<Appended, StoreError>;
+
+    /// Puts events back that the store once had and has lost, as they were: under the epochs of
+    /// then, and with no guard, for their time is over.
+    ///
+    /// They must follow the last stored event, `generation` must be the stored one, and `epoch` the
+    /// room's. A room without any event takes the generation with them.
+    async fn replay(
+        &self,
+        room: &RoomId,
+        epoch: Epoch,
+        generation: Generation,
+        events: &[StoredEvent],
+    ) -> Result<Appended, StoreError>;
+
+    /// Gives the history another name, since it is no more the one that was known as `from`, and
+    /// returns its name. Changes nothing under another epoch or where it has another name already.
+    async fn raise_generation(
+        &self,
+        room: &RoomId,
+        epoch: Epoch,
+        from: Generation,
+    ) -> Result<Generation, StoreError>;
 
     /// At most `limit` events that follow `after`, in order.
     ///
@@ -122,6 +147,21 @@ pub trait RoomStore: Debug + Send + Sync + 'static {
 
     /// What a stored event survives.
     fn durability(&self) -> Durability;
+
+    /// Asks how far copies of this store are, if there are any and it is time to.
+    async fn ask_replicas(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// What the last answer told.
+    fn watermark(&self) -> Watermark {
+        Watermark::default()
+    }
+
+    /// To be taken before a call, to tell where it went; [`Stamp::answered`] tells when.
+    fn stamp(&self) -> Stamp {
+        Stamp::default()
+    }
 }
 
 /// The outcome of a claim.
@@ -213,6 +253,9 @@ pub enum Durability {
     Memory,
     /// The end of any node; kept as well as the Redis primary keeps it.
     Primary,
+    /// The end of the Redis primary as well: as many replicas as the settings ask for had it
+    /// before the ack.
+    Replicated,
     /// A power cut of the machine: it was on the disk before the ack.
     Durable,
 }
@@ -224,6 +267,7 @@ impl Durability {
         match self {
             Self::Memory => "memory",
             Self::Primary => "primary",
+            Self::Replicated => "replicated",
             Self::Durable => "durable",
         }
     }
@@ -253,19 +297,42 @@ pub fn open(redis_url: Option<&str>) -> Result<Arc<dyn RoomStore>, StoreError> {
     })
 }
 
+/// Opens the store of a node's settings.
+pub fn configured(config: &RedisConfig) -> Result<Arc<dyn RoomStore>, StoreError> {
+    Ok(match config.url.as_str() {
+        "" => Arc::new(MemoryStore::new()),
+        url => Arc::new(RedisStore::open(url)?.with_replicas(config.replicas_min)),
+    })
+}
+
 /// Checks what every engine may take for granted about a batch.
-fn check_batch(expected: Seq, events: &[Event]) -> Result<Seq, StoreError> {
-    if events.is_empty() || events.len() > APPEND_EVENTS_MAX {
+fn check_batch<'a>(
+    expected: Seq,
+    events: impl ExactSizeIterator<Item = &'a Event>,
+) -> Result<Seq, StoreError> {
+    let count = events.len();
+    if count == 0 || count > APPEND_EVENTS_MAX {
         return Err(StoreError::Corrupt(format!(
-            "an append carries 1 to {APPEND_EVENTS_MAX} events, not {}",
-            events.len()
+            "an append carries 1 to {APPEND_EVENTS_MAX} events, not {count}"
         )));
     }
-    events.iter().try_fold(expected, |last, event| {
+    events.into_iter().try_fold(expected, |last, event| {
         if event.seq == last.next() {
             Ok(event.seq)
         } else {
             Err(StoreError::Corrupt(format!("event {} cannot follow {last}", event.seq)))
         }
     })
+}
+
+/// The same for a replay, whose events follow the returned seq; their epochs rise up to `epoch`.
+fn check_replay(epoch: Epoch, events: &[StoredEvent]) -> Result<Seq, StoreError> {
+    let first = events.first().map_or(0, |stored| stored.event.seq.get());
+    let expected = Seq::new(first.saturating_sub(1));
+    check_batch(expected, events.iter().map(|stored| &stored.event))?;
+    if events.is_sorted_by_key(|stored| stored.epoch) && events.iter().all(|e| e.epoch <= epoch) {
+        Ok(expected)
+    } else {
+        Err(StoreError::Corrupt(format!("the epochs of a replay must rise, up to {epoch}")))
+    }
 }

@@ -111,6 +111,17 @@ impl Redis {
         }
     }
 
+    /// How many connections have been made so far. What was asked while this
+    /// number stood still was asked over one connection, and so of one server.
+    /// There is no such number in a cluster, which is several servers at once.
+    #[must_use]
+    pub fn connections(&self) -> Option<u64> {
+        match &self.way {
+            Way::Link(link) => Some(link.connections()),
+            Way::Cluster(_) => None,
+        }
+    }
+
     /// Prepares a call of `script`.
     pub fn script<'a>(&'a self, script: &'a Script) -> Invocation<'a> {
         Invocation::new(self, script)
@@ -129,6 +140,21 @@ impl Redis {
             Way::Cluster(cluster) => cluster.call(command, script).await?,
         };
         error::read(value)
+    }
+
+    async fn run_then<T: FromRedisValue, U: FromRedisValue>(
+        &self,
+        command: &Cmd,
+        script: &Script,
+        then: &Cmd,
+    ) -> Result<(T, Result<U, RedisError>), RedisError> {
+        let Way::Link(link) = &self.way else {
+            let why = "in a cluster nothing is sent behind a script";
+            return Err(RedisError::Refused(why.to_owned()));
+        };
+        let replies = link.call_then(command, script, then).await;
+        let (reply, next) = replies.map_err(|failure| failure.error)?;
+        Ok((error::read(reply)?, next.and_then(error::read)))
     }
 
     /// A connection of its own to where `key` is, for commands that block

@@ -53,6 +53,16 @@ impl Metrics {
         self.stand_ins.inc();
     }
 
+    /// Events that the store had lost were put back.
+    pub fn replayed(&self, events: usize) {
+        self.replayed_events.inc_by(u64::try_from(events).unwrap_or(u64::MAX));
+    }
+
+    /// An owned room turned out to have another history.
+    pub fn history_replaced(&self) {
+        self.histories_replaced.inc();
+    }
+
     /// A relay stream was opened again after a loss.
     pub fn relay_reconnected(&self) {
         self.relay_reconnects.inc();

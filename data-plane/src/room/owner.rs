@@ -8,15 +8,17 @@ use super::{
     Ask, Assignment, Command, CommandDone,
     edge::EdgeRole,
     resolve::Found,
+    replay::StreamEnd,
+    tail::Tail,
     task::{Role, Room},
 };
 use crate::store::{
-    APPEND_EVENTS_MAX, Appended, Claim, Loaded, SNAPSHOT_INTERVAL_EVENTS, StoreError,
+    APPEND_EVENTS_MAX, Appended, Claim, Loaded, SNAPSHOT_INTERVAL_EVENTS, Stamp, StoreError,
 };
 use futures::FutureExt;
 use gavel_rules::{
     auction::{self, Action, Auction, AuctionRules, Event, EventKind, Verdict, View},
-    order::{Epoch, Generation, Seq},
+    order::{Epoch, Generation, Position, Seq},
     time::{Millis, Timestamp},
 };
 use gavel_runtime::{backoff::Backoff, tasks, telemetry};
@@ -47,11 +49,17 @@ pub(super) struct Owner {
     /// Bids, the first of those that wait, that had come before the state in
     /// memory was the stored one.
     pub(super) fresh_for: usize,
+    /// The last events that the store may lose.
+    pub(super) tail: Tail,
+    /// The stored room is to be compared with what was told.
+    pub(super) recheck: bool,
+    /// How far an edge knows the room.
+    pub(super) heard: Position,
     auction: Auction,
     epoch: Epoch,
     generation: Generation,
     rules: Option<AuctionRules>,
-    phase: Phase,
+    pub(super) phase: Phase,
     backoff: Backoff,
     /// Bids in the append that is out, with the answers they will get.
     batch: Vec<(Ask, Verdict)>,
@@ -68,7 +76,7 @@ pub(super) struct Owner {
 
 /// How far the owner may act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     /// The room is to be claimed under the epoch, not before this time.
     Claim(Timestamp),
     /// The stored room may differ from the one in memory: read it again, not
@@ -80,8 +88,8 @@ enum Phase {
 
 /// The outcome of a store call.
 pub(super) enum Done {
-    Claimed(Result<Claim, StoreError>),
-    Loaded(Result<Loaded, StoreError>),
+    Claimed(Result<(Claim, StreamEnd), StoreError>),
+    Loaded(Result<(Loaded, StreamEnd), StoreError>),
     /// Whether others appended.
     Looked(Result<bool, StoreError>),
     /// Who owns the room.
@@ -90,7 +98,15 @@ pub(super) enum Done {
         events: Vec<Event>,
         outcome: Result<Appended, StoreError>,
         sent_at: Timestamp,
+        stamp: Stamp,
     },
+    /// What the store had lost was put back.
+    Replayed {
+        events: usize,
+        outcome: Result<Appended, StoreError>,
+    },
+    /// The history has another name, this one.
+    Raised(Result<Generation, StoreError>),
 }
 
 /// Short, since nobody can bid meanwhile; while the connection is down a try
@@ -112,6 +128,9 @@ impl Owner {
             watchful_until: at_once,
             asked_for: 0,
             fresh_for: 0,
+            tail: Tail::default(),
+            recheck: false,
+            heard: Position::default(),
             auction: Auction::empty(),
             epoch,
             generation: Generation::default(),
@@ -215,25 +234,20 @@ impl Room {
             self.hand_over(next, now);
             return Some(now);
         }
+        if owner.phase == Phase::Ready && std::mem::take(&mut owner.recheck) {
+            owner.phase = Phase::Load(Timestamp::new(0));
+        }
         match owner.phase {
             Phase::Claim(at) | Phase::Load(at) if at > now => {
                 self.refuse_waiting();
                 return Some(at);
             }
             Phase::Claim(_) => {
-                let (shell, id, epoch) = (Arc::clone(&self.shell), self.id.clone(), owner.epoch);
-                let claim = async move {
-                    shell.contact.begin(&shell).await;
-                    shell.store.claim(&id, epoch, &shell.id).await
-                };
-                self.work = Some(claim.map(Done::Claimed).boxed());
+                self.start_claim();
                 return None;
             }
             Phase::Load(_) => {
-                owner.asked_for = self.bids.len();
-                let (shell, id) = (Arc::clone(&self.shell), self.id.clone());
-                let load = async move { shell.store.load(&id).await };
-                self.work = Some(load.map(Done::Loaded).boxed());
+                self.start_load();
                 return None;
             }
             Phase::Ready => {}
@@ -251,6 +265,37 @@ impl Room {
             }
             Role::Owner(_) | Role::Edge(_) | Role::Resolving => None,
         }
+    }
+
+    fn start_claim(&mut self) {
+        let Role::Owner(owner) = &self.role else { return };
+        let (shell, id, epoch) = (Arc::clone(&self.shell), self.id.clone(), owner.epoch);
+        let (after, stamp) = (owner.tail.after(), shell.store.stamp());
+        let claim = async move {
+            shell.contact.begin(&shell).await;
+            let claim = shell.store.claim(&id, epoch, &shell.id).await?;
+            let end = match &claim {
+                Claim::Claimed(loaded) => {
+                    StreamEnd::read(&shell, &id, loaded, after, stamp).await?
+                }
+                Claim::Fenced { .. } => StreamEnd::default(),
+            };
+            Ok((claim, end))
+        };
+        self.work = Some(claim.map(Done::Claimed).boxed());
+    }
+
+    fn start_load(&mut self) {
+        let Role::Owner(owner) = &mut self.role else { return };
+        owner.asked_for = self.bids.len();
+        let (shell, id) = (Arc::clone(&self.shell), self.id.clone());
+        let (after, stamp) = (owner.tail.after(), shell.store.stamp());
+        let load = async move {
+            let loaded = shell.store.load(&id).await?;
+            let end = StreamEnd::read(&shell, &id, &loaded, after, stamp).await?;
+            Ok((loaded, end))
+        };
+        self.work = Some(load.map(Done::Loaded).boxed());
     }
 
     /// One turn of decisions: what the clock demands, else a command, else bids.
@@ -371,10 +416,10 @@ impl Room {
         }
         bids.take(31).for_each(|traceparent| telemetry::link(&span, traceparent));
         let append = async move {
-            let started = gavel_runtime::clock::monotonic();
+            let (started, stamp) = (gavel_runtime::clock::monotonic(), shell.store.stamp());
             let outcome = shell.store.append(&id, epoch, expected, guard, &events).await;
             shell.metrics.committed(started.elapsed());
-            Done::Appended { events, outcome, sent_at }
+            Done::Appended { events, outcome, sent_at, stamp: stamp.answered() }
         };
         self.work = Some(append.instrument(span).boxed());
     }

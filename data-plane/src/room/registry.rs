@@ -124,6 +124,11 @@ impl Rooms {
         self.tell_all(|| Input::Outage(since)).await;
     }
 
+    /// Lets every room hear that the store is another server.
+    pub(crate) async fn store_changed(&self) {
+        self.tell_all(|| Input::StoreChanged).await;
+    }
+
     async fn tell_all(&self, input: impl Fn() -> Input) {
         let inboxes: Vec<_> = self.inboxes.lock().values().cloned().collect();
         for inbox in inboxes {

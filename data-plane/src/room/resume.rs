@@ -88,6 +88,9 @@ impl Room {
     /// Takes an edge in and brings it up to date.
     pub(super) fn attach(&mut self, mut edge: Edge) {
         let owns = self.owns();
+        if owns && !edge.wants.whole {
+            self.on_heard(edge.wants.since);
+        }
         if let (Role::Owner(owner), Some(view), true) = (&self.role, self.hub.view(), owns) {
             let current = Kind::Current(wire::Current { room_id: self.id.to_string() });
             let current = wire::AttachResponse { kind: Some(current) };
@@ -133,7 +136,7 @@ mod tests {
     use super::*;
     use crate::{
         Config, node,
-        room::{Assignment, owner::Done},
+        room::{Assignment, owner::Done, replay::StreamEnd},
         store::{self, Claim},
     };
     use gavel_rules::{
@@ -210,7 +213,7 @@ mod tests {
             room.attach(Edge { stream, sender: sender.clone(), wants: Watch { since, whole } });
         }
         assert!(told.try_recv().is_err(), "nothing is known yet");
-        room.on_done(Done::Claimed(claim(2).await));
+        room.on_done(Done::Claimed(claim(2).await.map(|claim| (claim, StreamEnd::default()))));
 
         let mut tell = || loop {
             let kind = told.try_recv().expect("a message").kind.expect("a kind");

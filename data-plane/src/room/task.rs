@@ -150,6 +150,7 @@ impl Room {
             Input::Command(command, done) => self.commands.push_back((command, done)),
             Input::Outage(since) => self.on_outage(since),
             Input::Resume => self.unnamed.resumes = matches!(self.role, Role::Resolving),
+            Input::StoreChanged => self.on_store_changed(),
             Input::SettingsChanged => {
                 self.hub.reclass(&self.shell.live.get(), self.shell.now());
             }

@@ -14,7 +14,7 @@ use super::heartbeats::Heartbeats;
 use super::limiter::Limiter;
 use super::{
     Appended, Claim, Durability, EVENTS_KEPT, Loaded, RoomStore, StoreError, StoredEvent, Take,
-    check_batch, folding::Folding,
+    check_batch, check_replay, folding::Folding,
 };
 
 /// A store in memory. Several nodes of one process may share it.
@@ -146,7 +146,7 @@ impl RoomStore for MemoryStore {
         guard: Guard,
         events: &[Event],
     ) -> Result<Appended, StoreError> {
-        let seq = check_batch(expected, events)?;
+        let seq = check_batch(expected, events.iter())?;
         Ok(self.enter(|inner, now| {
             let Some(stored) = inner.rooms.get_mut(room) else {
                 return Appended::Fenced { epoch: Epoch::default(), owner: None };
@@ -169,6 +169,49 @@ impl RoomStore for MemoryStore {
             stored.last = seq;
             stored.last_at = now;
             Appended::Stored { seq, at: now }
+        }))
+    }
+
+    async fn replay(
+        &self,
+        room: &RoomId,
+        epoch: Epoch,
+        generation: Generation,
+        events: &[StoredEvent],
+    ) -> Result<Appended, StoreError> {
+        let expected = check_replay(epoch, events)?;
+        Ok(self.enter(|inner, now| {
+            let Some(stored) = inner.rooms.get_mut(room) else {
+                return Appended::Fenced { epoch: Epoch::default(), owner: None };
+            };
+            if stored.epoch != epoch {
+                return Appended::Fenced { epoch: stored.epoch, owner: Some(stored.owner.clone()) };
+            }
+            if stored.last == Seq::default() {
+                stored.generation = generation;
+            }
+            if stored.last != expected || stored.generation != generation {
+                return Appended::Conflict { seq: stored.last };
+            }
+            stored.events.extend(events.iter().cloned());
+            stored.last = events.last().map_or(expected, |stored| stored.event.seq);
+            stored.last_at = now;
+            Appended::Stored { seq: stored.last, at: now }
+        }))
+    }
+
+    async fn raise_generation(
+        &self,
+        room: &RoomId,
+        epoch: Epoch,
+        from: Generation,
+    ) -> Result<Generation, StoreError> {
+        Ok(self.enter(|inner, _| {
+            let Some(stored) = inner.rooms.get_mut(room) else { return Generation::default() };
+            if stored.epoch == epoch && stored.generation == from {
+                stored.generation = from.next();
+            }
+            stored.generation
         }))
     }
 

@@ -32,7 +32,7 @@ use self::tables::{Page, State};
 use super::limiter::Limiter;
 use super::{
     Appended, Claim, Durability, EVENTS_KEPT, Loaded, RoomStore, StoreError, StoredEvent, Take,
-    check_batch, folding::Folding,
+    check_batch, check_replay, folding::Folding,
 };
 
 /// A store on disk.
@@ -137,12 +137,60 @@ impl RoomStore for RedbStore {
         guard: Guard,
         events: &[Event],
     ) -> Result<Appended, StoreError> {
-        check_batch(expected, events)?;
-        let jsons: Vec<_> =
-            events.iter().map(serde_json::to_vec).collect::<Result<_, _>>().map_err(corrupt)?;
-        let batch = Batch { room: room.clone(), epoch, expected, guard, jsons };
+        check_batch(expected, events.iter())?;
+        let row = |event: &Event| Ok((epoch.get(), serde_json::to_vec(event).map_err(corrupt)?));
+        let rows = events.iter().map(row).collect::<Result<_, StoreError>>()?;
+        let batch = Batch { room: room.clone(), epoch, expected, guard, rows };
         let clock = Arc::clone(&self.clock);
-        self.disk.write(move |transaction| batch.append(transaction, &clock)).await.map_err(class)
+        let append =
+            move |transaction: &WriteTransaction| batch.append(transaction, &clock, |_| true);
+        self.disk.write(append).await.map_err(class)
+    }
+
+    async fn replay(
+        &self,
+        room: &RoomId,
+        epoch: Epoch,
+        generation: Generation,
+        events: &[StoredEvent],
+    ) -> Result<Appended, StoreError> {
+        let expected = check_replay(epoch, events)?;
+        let row = |stored: &StoredEvent| {
+            Ok((stored.epoch.get(), serde_json::to_vec(&stored.event).map_err(corrupt)?))
+        };
+        let rows = events.iter().map(row).collect::<Result<_, StoreError>>()?;
+        let batch = Batch { room: room.clone(), epoch, expected, guard: Guard::default(), rows };
+        let clock = Arc::clone(&self.clock);
+        let replay = move |transaction: &WriteTransaction| {
+            batch.append(transaction, &clock, |state| {
+                if state.seq == 0 {
+                    state.generation = generation.get();
+                }
+                state.generation == generation.get()
+            })
+        };
+        self.disk.write(replay).await.map_err(class)
+    }
+
+    async fn raise_generation(
+        &self,
+        room: &RoomId,
+        epoch: Epoch,
+        from: Generation,
+    ) -> Result<Generation, StoreError> {
+        let room = room.clone();
+        let raise = move |transaction: &WriteTransaction| {
+            let mut states = transaction.open_table(tables::STATE)?;
+            let Some(mut state) = tables::read_state(&states, &room)? else {
+                return Ok(Generation::default());
+            };
+            if (state.epoch, state.generation) == (epoch.get(), from.get()) {
+                state.generation = from.next().get();
+                tables::write_state(&mut states, &room, &state)?;
+            }
+            Ok(Generation::new(state.generation))
+        };
+        self.disk.write(raise).await.map_err(class)
     }
 
     async fn range(
@@ -238,14 +286,21 @@ struct Batch {
     epoch: Epoch,
     expected: Seq,
     guard: Guard,
-    jsons: Vec<Vec<u8>>,
+    /// Each event's epoch and JSON.
+    rows: Vec<(u64, Vec<u8>)>,
 }
 
 // === impl Batch ===
 
 impl Batch {
-    /// Compares, and appends all events or none.
-    fn append(&self, transaction: &WriteTransaction, clock: &Clock) -> Result<Appended, Fault> {
+    /// Compares, and appends all events or none; `fits` may ask more of the room than that it ends
+    /// at the expected event.
+    fn append(
+        &self,
+        transaction: &WriteTransaction,
+        clock: &Clock,
+        fits: impl FnOnce(&mut State) -> bool,
+    ) -> Result<Appended, Fault> {
         let mut states = transaction.open_table(tables::STATE)?;
         let Some(mut state) = tables::read_state(&states, &self.room)? else {
             return Ok(Appended::Fenced { epoch: Epoch::default(), owner: None });
@@ -254,7 +309,7 @@ impl Batch {
             let owner = Some(state.owner.parse().map_err(damaged)?);
             return Ok(Appended::Fenced { epoch: Epoch::new(state.epoch), owner });
         }
-        if state.seq != self.expected.get() {
+        if state.seq != self.expected.get() || !fits(&mut state) {
             return Ok(Appended::Conflict { seq: Seq::new(state.seq) });
         }
         let now = clock.at_least(state.now);
@@ -265,9 +320,9 @@ impl Batch {
             return Ok(Appended::TooLate { now });
         }
         let mut events = transaction.open_table(tables::EVENTS)?;
-        for json in &self.jsons {
+        for (epoch, json) in &self.rows {
             state.seq += 1;
-            events.insert((self.room.as_ref(), state.seq), (self.epoch.get(), json.as_slice()))?;
+            events.insert((self.room.as_ref(), state.seq), (*epoch, json.as_slice()))?;
         }
         state.now = now.as_millis();
         tables::write_state(&mut states, &self.room, &state)?;

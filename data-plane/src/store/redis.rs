@@ -12,6 +12,7 @@
 //! scripts can work on the same Redis.
 
 mod failure;
+mod replicas;
 pub mod reply;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,10 +25,11 @@ use gavel_rules::{
 use gavel_runtime::redis::{FromRedisValue, Redis, Script, ToRedisArgs, cmd};
 
 use self::failure::{FailureLog, class, corrupt};
+use self::replicas::Replicas;
 use super::heartbeats::Heartbeats;
 use super::{
-    Appended, Claim, Durability, EVENTS_KEPT, Loaded, RoomStore, StoreError, StoredEvent, Take,
-    check_batch,
+    Appended, Claim, Durability, EVENTS_KEPT, Loaded, RoomStore, Stamp, StoreError, StoredEvent,
+    Take, Watermark, check_batch, check_replay,
 };
 
 /// Events read at a time; more than lie between two snapshots, so a load reads once.
@@ -44,6 +46,7 @@ pub struct RedisStore {
     redis: Redis,
     scripts: Scripts,
     failures: FailureLog,
+    replicas: Replicas,
     /// The latest time Redis told us, which the clock does not fall behind.
     now: AtomicU64,
 }
@@ -54,7 +57,9 @@ struct Scripts {
     claim: Script,
     heartbeat: Script,
     load: Script,
+    raise: Script,
     range: Script,
+    replay: Script,
     snapshot: Script,
     take_bid: Script,
 }
@@ -76,8 +81,15 @@ impl RedisStore {
             redis,
             scripts: Scripts::new(),
             failures: FailureLog::default(),
+            replicas: Replicas::default(),
             now: AtomicU64::new(0),
         })
+    }
+
+    /// The store, which from now on takes nothing for stored that so many replicas do not have.
+    #[must_use]
+    pub fn with_replicas(self, replicas_min: u32) -> Self {
+        Self { replicas: Replicas::at_least(replicas_min), ..self }
     }
 
     async fn run<T: FromRedisValue>(
@@ -94,6 +106,16 @@ impl RedisStore {
     /// Notes a time Redis told us and gives the latest of all.
     fn at(&self, ms: u64) -> Timestamp {
         Timestamp::new(self.now.fetch_max(ms, Ordering::Relaxed).max(ms))
+    }
+
+    /// Reads the reply of a script that appends up to `seq`.
+    fn appended(&self, reply: reply::Append, seq: Seq) -> Result<Appended, StoreError> {
+        Ok(match reply::appended(reply, seq)? {
+            Appended::Stored { seq, at } => Appended::Stored { seq, at: self.at(at.as_millis()) },
+            Appended::TooEarly { now } => Appended::TooEarly { now: self.at(now.as_millis()) },
+            Appended::TooLate { now } => Appended::TooLate { now: self.at(now.as_millis()) },
+            other @ (Appended::Fenced { .. } | Appended::Conflict { .. }) => other,
+        })
     }
 
     async fn header(&self, keys: &Keys) -> Result<reply::Header, StoreError> {
@@ -139,6 +161,8 @@ impl RedisStore {
                 break;
             }
         }
+        // Nobody is told of what a failover could take back.
+        self.replicas.confirm(&self.redis).await?;
         let loaded = loading.end()?;
         Ok(Loaded { now: self.at(loaded.now.as_millis()), ..loaded })
     }
@@ -186,7 +210,7 @@ impl RoomStore for RedisStore {
         guard: Guard,
         events: &[Event],
     ) -> Result<Appended, StoreError> {
-        let seq = check_batch(expected, events)?;
+        let seq = check_batch(expected, events.iter())?;
         let bound = |at: Option<Timestamp>| at.map(|at| at.as_millis().to_string());
         let mut args = vec![
             epoch.to_string(),
@@ -198,14 +222,41 @@ impl RoomStore for RedisStore {
             args.push(serde_json::to_string(event).map_err(corrupt)?);
         }
         let keys = Keys::of(room);
-        let script = &self.scripts.append;
-        let reply: reply::Append = self.run(script, &[&keys.meta, &keys.events], args).await?;
-        Ok(match reply::appended(reply, seq)? {
-            Appended::Stored { seq, at } => Appended::Stored { seq, at: self.at(at.as_millis()) },
-            Appended::TooEarly { now } => Appended::TooEarly { now: self.at(now.as_millis()) },
-            Appended::TooLate { now } => Appended::TooLate { now: self.at(now.as_millis()) },
-            other @ (Appended::Fenced { .. } | Appended::Conflict { .. }) => other,
-        })
+        let call = self.redis.script(&self.scripts.append);
+        let outcome = self.replicas.store(call, &[&keys.meta, &keys.events], args).await;
+        self.failures.note(&outcome);
+        self.appended(outcome.map_err(|error| class(&error))?, seq)
+    }
+
+    async fn replay(
+        &self,
+        room: &RoomId,
+        epoch: Epoch,
+        generation: Generation,
+        events: &[StoredEvent],
+    ) -> Result<Appended, StoreError> {
+        let expected = check_replay(epoch, events)?;
+        let mut args = vec![epoch.to_string(), generation.to_string(), expected.to_string()];
+        for stored in events {
+            args.push(stored.epoch.to_string());
+            args.push(serde_json::to_string(&stored.event).map_err(corrupt)?);
+        }
+        let keys = Keys::of(room);
+        let script = &self.scripts.replay;
+        let reply = self.run(script, &[&keys.meta, &keys.events], args).await?;
+        let seq = events.last().map_or(expected, |stored| stored.event.seq);
+        self.appended(reply, seq)
+    }
+
+    async fn raise_generation(
+        &self,
+        room: &RoomId,
+        epoch: Epoch,
+        from: Generation,
+    ) -> Result<Generation, StoreError> {
+        let args = (epoch.get(), from.get());
+        let now = self.run(&self.scripts.raise, &[&Keys::of(room).meta], args).await?;
+        Ok(Generation::new(now))
     }
 
     async fn range(
@@ -287,7 +338,21 @@ impl RoomStore for RedisStore {
     }
 
     fn durability(&self) -> Durability {
-        Durability::Primary
+        self.replicas.durability()
+    }
+
+    async fn ask_replicas(&self) -> Result<(), StoreError> {
+        let outcome = self.replicas.ask(&self.redis).await;
+        self.failures.note(&outcome);
+        outcome.map_err(|error| class(&error))
+    }
+
+    fn watermark(&self) -> Watermark {
+        self.replicas.watermark()
+    }
+
+    fn stamp(&self) -> Stamp {
+        Stamp::sent_over(self.redis.connections())
     }
 }
 
@@ -300,7 +365,9 @@ impl Scripts {
             claim: Script::new(include_str!("claim.lua")),
             heartbeat: Script::new(include_str!("heartbeat.lua")),
             load: Script::new(include_str!("load.lua")),
+            raise: Script::new(include_str!("raise.lua")),
             range: Script::new(include_str!("range.lua")),
+            replay: Script::new(include_str!("replay.lua")),
             snapshot: Script::new(include_str!("snapshot.lua")),
             take_bid: Script::new(include_str!("take_bid.lua")),
         }

@@ -116,6 +116,22 @@ impl Link {
         }
     }
 
+    /// The same, with another command right behind it in the same trip. That
+    /// one's failure is not a failure of the call.
+    pub(super) async fn call_then(
+        &self,
+        command: &Cmd,
+        script: &Script,
+        then: &Cmd,
+    ) -> Result<(Value, Result<Value, RedisError>), Failure> {
+        let replies = self.send_both(command, then).await;
+        if !replies.as_ref().is_err_and(|failure| failure.no_script) {
+            return replies;
+        }
+        self.load(script).await?;
+        self.send_both(command, then).await
+    }
+
     pub(super) async fn pipeline<T: FromRedisValue>(
         &self,
         pipeline: &Pipeline,
@@ -137,6 +153,24 @@ impl Link {
         self.judge(era, reply.and_then(Value::extract_error))
     }
 
+    async fn send_both(
+        &self,
+        first: &Cmd,
+        second: &Cmd,
+    ) -> Result<(Value, Result<Value, RedisError>), Failure> {
+        let (mut connection, era) = self.connection().await?;
+        let mut both = pipe();
+        both.add_command(first.clone()).add_command(second.clone()).ignore_errors();
+        let replies = both.query_async::<Vec<RedisResult<Value>>>(&mut connection).await;
+        let (first, second) = match replies.map(<[RedisResult<Value>; 2]>::try_from) {
+            Ok(Ok([first, second])) => (first, second),
+            Ok(Err(_)) => return Err(RedisError::Unknown("a reply is missing".to_owned()).into()),
+            Err(error) => (Err(error.clone()), Err(error)),
+        };
+        let first = self.judge(era, first)?;
+        Ok((first, second.map_err(|error| Failure::after_sending(error).error)))
+    }
+
     async fn load(&self, script: &Script) -> Result<(), Failure> {
         let mut command = cmd("SCRIPT");
         command.arg("LOAD").arg(script.source());
@@ -151,6 +185,11 @@ impl Link {
     }
 
     // === Its connection ===
+
+    /// How many connections have been made.
+    pub(super) fn connections(&self) -> u64 {
+        self.state.lock().era
+    }
 
     /// The connection, made now if there is none and it is time to try.
     async fn connection(&self) -> Result<(MultiplexedConnection, Era), RedisError> {

@@ -1,6 +1,6 @@
 //! Lua scripts by their digest, sent whole only when the server forgot them.
 
-use ::redis::{FromRedisValue, ToRedisArgs, cmd};
+use ::redis::{Cmd, FromRedisValue, ToRedisArgs, cmd};
 
 use super::{Redis, RedisError};
 
@@ -56,8 +56,23 @@ impl<'a> Invocation<'a> {
         keys: impl ToRedisArgs,
         args: impl ToRedisArgs,
     ) -> Result<T, RedisError> {
+        self.redis.run(&self.call(keys, args), Some(self.script)).await
+    }
+
+    /// The same, with another command right behind it on the same connection,
+    /// whose reply is read as `U`. A cluster refuses that.
+    pub async fn invoke_then<T: FromRedisValue, U: FromRedisValue>(
+        &self,
+        keys: impl ToRedisArgs,
+        args: impl ToRedisArgs,
+        then: &Cmd,
+    ) -> Result<(T, Result<U, RedisError>), RedisError> {
+        self.redis.run_then(&self.call(keys, args), self.script, then).await
+    }
+
+    fn call(&self, keys: impl ToRedisArgs, args: impl ToRedisArgs) -> Cmd {
         let mut call = cmd("EVALSHA");
         call.arg(&self.script.sha).arg(keys.num_of_args()).arg(keys).arg(args);
-        self.redis.run(&call, Some(self.script)).await
+        call
     }
 }

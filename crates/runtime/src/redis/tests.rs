@@ -49,6 +49,26 @@ async fn a_forgotten_script_is_loaded_again() {
 }
 
 #[tokio::test]
+async fn a_command_goes_right_behind_a_script_that_has_to_be_loaded_first() {
+    let server = RedisServer::start().await;
+    let redis = client(&server);
+    let script = Script::new("return redis.call('INCR', KEYS[1])");
+    for expected in 1..=2_u64 {
+        let call = redis.script(&script);
+        let then = call.invoke_then::<u64, u64>(&["n"], &[""; 0], cmd("GET").arg("n")).await;
+        assert_eq!(then, Ok((expected, Ok(expected))));
+    }
+    let broken = Script::new("return redis.call('NONSENSE')");
+    let call = redis.script(&broken);
+    let refused = call.invoke_then::<u64, u64>(&["n"], &[""; 0], cmd("GET").arg("n")).await;
+    assert!(matches!(refused, Err(RedisError::Refused(_))), "{refused:?}");
+    let call = redis.script(&script);
+    let refused = call.invoke_then::<u64, u64>(&["n"], &[""; 0], cmd("NONSENSE").arg("n")).await;
+    assert!(matches!(refused, Ok((3, Err(RedisError::Refused(_))))), "{refused:?}");
+    assert_eq!(redis.connections(), 1);
+}
+
+#[tokio::test]
 async fn an_error_of_the_server_is_a_refusal_and_keeps_the_connection() {
     let server = RedisServer::start().await;
     let redis = client(&server);

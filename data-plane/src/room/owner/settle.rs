@@ -6,24 +6,29 @@ use crate::room::{Watch, recent};
 impl Room {
     pub(in super::super) fn on_done(&mut self, done: Done) {
         match done {
-            Done::Claimed(Ok(Claim::Claimed(loaded))) => {
-                if let Role::Owner(owner) = &mut self.role {
+            Done::Claimed(Ok((Claim::Claimed(loaded), end))) => {
+                // One that claims again has decided all along.
+                if let Role::Owner(owner) = &mut self.role
+                    && owner.decides_since == Timestamp::new(0)
+                {
                     owner.decides_since = loaded.now;
                     owner.lost_since = loaded.heard_at;
                 }
-                self.on_loaded(*loaded);
+                self.on_loaded(*loaded, end);
             }
-            Done::Claimed(Ok(Claim::Fenced { epoch, .. })) => {
+            Done::Claimed(Ok((Claim::Fenced { epoch, .. }, _))) => {
                 self.shell.control.claim_refused(&self.id, epoch);
                 self.fenced(epoch);
             }
-            Done::Loaded(Ok(loaded)) => self.on_loaded(loaded),
+            Done::Loaded(Ok((loaded, end))) => self.on_loaded(loaded, end),
             Done::Claimed(Err(error)) | Done::Loaded(Err(error)) => self.on_trouble(&error),
             Done::Looked(found) => self.on_looked(found),
             Done::Found(found) => self.on_found(found),
-            Done::Appended { events, outcome, sent_at } => {
-                self.on_appended(events, outcome, sent_at);
+            Done::Appended { events, outcome, sent_at, stamp } => {
+                self.on_appended(events, outcome, sent_at, stamp);
             }
+            Done::Replayed { events, outcome } => self.on_replayed(events, outcome),
+            Done::Raised(outcome) => self.on_raised(outcome),
         }
     }
 
@@ -32,23 +37,17 @@ impl Room {
         events: Vec<Event>,
         outcome: Result<Appended, StoreError>,
         sent_at: Timestamp,
+        stamp: Stamp,
     ) {
         let Role::Owner(owner) = &mut self.role else { return };
         owner.auction.abandon();
         match outcome {
             Ok(Appended::Stored { at, .. }) => {
                 self.shell.clock.observe(at, sent_at);
+                self.keep(&events, stamp);
                 self.stored(&events);
             }
-            Ok(Appended::Fenced { epoch, .. }) => {
-                self.shell.metrics.fenced();
-                if owner.stands_in_for().is_some() {
-                    // The room has another owner: under its epoch we stand in on.
-                    self.reload(Timestamp::new(0));
-                } else {
-                    self.fenced(epoch);
-                }
-            }
+            Ok(Appended::Fenced { epoch, .. }) => self.on_fenced(epoch),
             Ok(Appended::Conflict { .. }) => {
                 owner.watch_out(self.shell.now());
                 self.reload(Timestamp::new(0));
@@ -59,6 +58,16 @@ impl Room {
                 self.retry_batch();
             }
             Err(error) => self.on_trouble(&error),
+        }
+    }
+
+    /// Keeps events that a failover of the store could lose.
+    fn keep(&mut self, events: &[Event], stamp: Stamp) {
+        let Role::Owner(owner) = &mut self.role else { return };
+        let mark = self.shell.store.watermark();
+        if owner.tail.push(owner.epoch, events, stamp, &mark) {
+            tracing::warn!(room.id = %self.id, kept = super::super::tail::EVENTS_MAX,
+                "replicas of the store lag: older events are lost if one of them is promoted");
         }
     }
 
@@ -132,7 +141,7 @@ impl Room {
         }));
     }
 
-    fn on_loaded(&mut self, loaded: Loaded) {
+    fn on_loaded(&mut self, loaded: Loaded, end: StreamEnd) {
         let Role::Owner(owner) = &mut self.role else { return };
         if owner.stands_in_for().is_some() {
             if owner.epoch() < loaded.epoch {
@@ -141,10 +150,14 @@ impl Room {
             owner.adopt(loaded.epoch);
             self.epoch = self.epoch.max(loaded.epoch);
         } else if loaded.epoch != owner.epoch {
-            return self.fenced(loaded.epoch);
+            return self.on_fenced(loaded.epoch);
         }
         self.shell.clock.observe(loaded.now, loaded.now);
         owner.backoff.reset();
+        if !self.is_as_told(&loaded, end) {
+            return;
+        }
+        let Role::Owner(owner) = &mut self.role else { return };
         owner.auction = loaded.auction;
         owner.generation = loaded.generation;
         owner.phase = Phase::Ready;
@@ -232,6 +245,22 @@ impl Room {
         }
         if let Some(done) = command {
             self.command_done(done, Some("the store cannot be reached".to_owned()));
+        }
+    }
+
+    /// The store has the room under another epoch.
+    pub(in super::super) fn on_fenced(&mut self, epoch: Epoch) {
+        let Role::Owner(owner) = &self.role else { return };
+        if owner.stands_in_for().is_some() {
+            // The room has another owner: under its epoch we stand in on.
+            self.shell.metrics.fenced();
+            self.reload(Timestamp::new(0));
+        } else if epoch < owner.epoch {
+            self.reclaim(epoch);
+            self.retry_batch();
+        } else {
+            self.shell.metrics.fenced();
+            self.fenced(epoch);
         }
     }
 
