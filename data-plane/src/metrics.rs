@@ -171,7 +171,11 @@ impl Metrics {
             ("config_refused", "Limits or flags that this node refused", &self.config_refused),
             ("relay_reconnects", "Relay streams opened again after a loss", &self.relay_reconnects),
             ("stand_ins", "Rooms decided here while their owner was out of reach", &self.stand_ins),
-            ("replayed_events", "Events put back into a store that lost them", &self.replayed_events),
+            (
+                "replayed_events",
+                "Events put back into a store that lost them",
+                &self.replayed_events,
+            ),
             ("histories_replaced", "Rooms with another history now", &self.histories_replaced),
         ]
     }

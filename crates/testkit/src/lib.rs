@@ -3,15 +3,21 @@
 //! A [`RedisServer`] is a process of its test's own. It listens on a socket in
 //! its own directory, for which no other process can compete. Those of
 //! [`Sentinels`] and of a [`RedisCluster`] find each other by their ports.
+//! [`Failover`] is a primary with a replica, behind an address that leads to
+//! one of them.
 
 mod cluster;
+mod failover;
 mod member;
 mod process;
 mod sentinels;
+mod switch;
 
 pub use cluster::RedisCluster;
+pub use failover::Failover;
 pub use member::Member;
 pub use sentinels::Sentinels;
+pub use switch::Switch;
 
 use process::Process;
 use std::{path::PathBuf, process::Command, time::Duration};
@@ -129,7 +135,9 @@ impl RedisServer {
         self.process.as_ref().expect("it runs").signal("-CONT");
     }
 
-    fn socket(&self) -> PathBuf {
+    /// The socket that it listens on.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
         self.directory.path().join(SOCKET)
     }
 

@@ -89,7 +89,7 @@ pub(super) enum Phase {
 /// The outcome of a store call.
 pub(super) enum Done {
     Claimed(Result<(Claim, StreamEnd), StoreError>),
-    Loaded(Result<(Loaded, StreamEnd), StoreError>),
+    Loaded(Result<(Box<Loaded>, StreamEnd), StoreError>),
     /// Whether others appended.
     Looked(Result<bool, StoreError>),
     /// Who owns the room.
@@ -293,7 +293,7 @@ impl Room {
         let load = async move {
             let loaded = shell.store.load(&id).await?;
             let end = StreamEnd::read(&shell, &id, &loaded, after, stamp).await?;
-            Ok((loaded, end))
+            Ok((Box::new(loaded), end))
         };
         self.work = Some(load.map(Done::Loaded).boxed());
     }

@@ -6,6 +6,8 @@ mod fixture;
 mod heartbeats;
 mod redb_restart;
 mod redis_faults;
+mod redis_replicas;
+mod replay;
 mod rooms;
 mod server;
 

@@ -20,7 +20,7 @@ impl Room {
                 self.shell.control.claim_refused(&self.id, epoch);
                 self.fenced(epoch);
             }
-            Done::Loaded(Ok((loaded, end))) => self.on_loaded(loaded, end),
+            Done::Loaded(Ok((loaded, end))) => self.on_loaded(*loaded, end),
             Done::Claimed(Err(error)) | Done::Loaded(Err(error)) => self.on_trouble(&error),
             Done::Looked(found) => self.on_looked(found),
             Done::Found(found) => self.on_found(found),

@@ -52,7 +52,9 @@ struct Known {
     history: String,
     /// The most that were seen at once: one that is away may come back and be promoted.
     replicas: u32,
-    next_at: Option<Instant>,
+    /// Not all of them had everything when they were asked last.
+    lag: bool,
+    asked_at: Option<Instant>,
 }
 
 /// An answer of the server.
@@ -89,16 +91,13 @@ impl Replicas {
         keys: impl ToRedisArgs,
         args: impl ToRedisArgs,
     ) -> Result<Reply, RedisError> {
-        let wait = wait(self.min, APPEND_WAIT);
-        let stored = async {
-            if self.min == 0 {
-                return call.invoke(keys, args).await.map(|reply| (reply, Ok(0)));
-            }
-            call.invoke_then::<Reply, u32>(keys, args, &wait).await
+        let stored = if self.min == 0 {
+            call.invoke(keys, args).await.map(|reply| (reply, Ok(0)))
+        } else {
+            call.invoke_then(keys, args, &wait(self.min, APPEND_WAIT)).await
         };
-        let stored = stored.await;
         self.appended.store(true, Ordering::Relaxed);
-        let (reply, confirmed) = stored?;
+        let (reply, confirmed): (Reply, _) = stored?;
         // What is told of an append that changed nothing needs no replica.
         if reply.0 == "stored" { self.enough(confirmed?).map(|()| reply) } else { Ok(reply) }
     }
@@ -155,20 +154,13 @@ impl Known {
     /// How many replicas to ask for, if it is time to ask. A new connection is looked at at once.
     fn due(&mut self, now: Instant, connection: u64, appended: bool) -> Option<u32> {
         let is_new = connection != self.watermark.connections.1;
-        if !is_new && self.next_at.is_some_and(|at| now < at) {
+        let is_urgent = appended && self.replicas > 0 && !self.lag;
+        let interval = if is_urgent { ASK_INTERVAL } else { LOOK_INTERVAL };
+        if !is_new && self.asked_at.is_some_and(|at| now < at + interval) {
             return None;
         }
-        let keeps_up = self.watermark.covers_until.is_some() || self.replicas == 0;
-        if !is_new && !appended && keeps_up && self.looked_at(now) {
-            return None;
-        }
-        self.next_at = Some(now + ASK_INTERVAL);
+        self.asked_at = Some(now);
         Some(self.replicas)
-    }
-
-    /// Whether the server was asked a moment ago.
-    fn looked_at(&self, now: Instant) -> bool {
-        self.next_at.is_some_and(|at| now < at + LOOK_INTERVAL)
     }
 
     fn take(&mut self, seen: Seen) {
@@ -184,13 +176,11 @@ impl Known {
             mark.covers_until = None;
             self.history = seen.history;
         }
-        let all = seen.confirmed >= self.replicas.max(seen.replicas) && seen.confirmed > 0;
         self.replicas = self.replicas.max(seen.replicas);
+        self.lag = seen.confirmed < self.replicas;
         mark.has_replicas = self.replicas > 0;
-        if all {
+        if mark.has_replicas && !self.lag {
             mark.covers_until = Some(seen.asked_at);
-        } else if self.replicas > 0 && seen.confirmed < self.replicas {
-            self.next_at = Some(seen.asked_at + LOOK_INTERVAL);
         }
     }
 }
@@ -261,7 +251,7 @@ mod tests {
         let at = |ms| start + Duration::from_millis(ms);
         assert_eq!(known.due(at(0), 1, false), Some(0), "a new connection");
         known.take(seen(at(0), 1, "a", 2));
-        assert_eq!(known.due(at(50), 1, true), None);
+        assert_eq!(known.due(at(50), 1, true), None, "it was asked just now");
         assert_eq!(known.due(at(100), 1, false), None, "nothing was appended");
         assert_eq!(known.due(at(100), 1, true), Some(2));
         assert_eq!(known.due(at(150), 2, true), Some(2), "a new connection");
