@@ -4,6 +4,7 @@ use crate::{cable::Cable, http, token};
 use gavel_control_plane::ControlPlane;
 use gavel_data_plane::{
     Node,
+    config::RedisConfig,
     store::{self, RoomStore},
 };
 use gavel_proto::{
@@ -36,6 +37,8 @@ pub const ADMIN_TOKEN: &str = "tests";
 pub struct Options {
     /// Where Redis is; memory without.
     pub redis_url: Option<String>,
+    /// Where rooms are, if not there; the control plane's state stays.
+    pub rooms: Option<RedisConfig>,
     /// How many nodes.
     pub nodes: usize,
     /// Whether nodes reach each other by a [`Cable`] that can be cut.
@@ -79,6 +82,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             redis_url: None,
+            rooms: None,
             nodes: 2,
             cables: false,
             header_timeout_ms: 5_000,
@@ -86,6 +90,13 @@ impl Default for Options {
             production_limits: false,
             state_dir: String::new(),
         }
+    }
+}
+
+impl Options {
+    fn room_config(&self) -> RedisConfig {
+        let url = self.redis_url.clone().unwrap_or_default();
+        self.rooms.clone().unwrap_or(RedisConfig { url, replicas_min: 0 })
     }
 }
 
@@ -104,7 +115,7 @@ impl World {
     pub async fn with(options: Options) -> Self {
         let control = start_control(&options, 0).await;
         let grpc = control.grpc_addr();
-        let store = store::open(options.redis_url.as_deref()).expect("a store");
+        let store = store::configured(&options.room_config()).expect("a store");
         let mut world = Self {
             control: Some(control),
             store,
@@ -173,7 +184,7 @@ impl World {
         config.http.header_timeout_ms = self.options.header_timeout_ms;
         config.relay.listen = loopback(0);
         config.control.endpoint = self.endpoint();
-        config.redis.url = self.options.redis_url.clone().unwrap_or_default();
+        config.redis = self.options.room_config();
         config.admin.token = self.options.admin_token.clone();
         config.auth.secret = token::SECRET.to_owned();
         config.shutdown.spread_ms = 100;

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! A room is looked at whenever it is loaded: after each trouble with the store, when it turns out
-//! to be another server, and when an edge knows more than the owner. A deputy only puts back what
-//! it has itself; it leaves the rest, and bids with it, to the owner.
+//! to be another server, and when an edge knows more than the owner. A deputy
+//! puts back what it has itself; where more is missing it waits for the owner, and its bids with it.
 
 use super::{
     owner::{Done, Phase},
@@ -79,12 +79,11 @@ impl Room {
     }
 
     /// An edge knows the room up to there. If that is more than its owner does, either a deputy
-    /// appended or the store lost something.
+    /// appended or the store lost something; if it is a later history, a deputy found that out.
     pub(super) fn on_heard(&mut self, heard: Position) {
         let known = self.position();
         if let Role::Owner(owner) = &mut self.role
-            && heard.generation == known.generation
-            && heard.seq > known.seq
+            && (heard.generation, heard.seq) > (known.generation, known.seq)
         {
             owner.heard = heard;
             owner.recheck = true;
@@ -113,7 +112,8 @@ impl Room {
                 self.replay(told.generation, events);
                 return false;
             }
-            Found::Differs { told, common } if !is_deputy => {
+            // Where the stream only ends too early, the owner may have the rest of it.
+            Found::Differs { told, common } if !is_deputy || common < seq => {
                 self.raise(generation, told, common, seq);
                 return false;
             }

@@ -218,3 +218,11 @@ fn what_cannot_be_known_is_not_held_against_anybody() {
     let report = case.audit().expect("nothing is wrong");
     assert_eq!((report.first, report.unchecked), (Seq::new(5), 6 + 10));
 }
+
+#[test]
+fn an_ack_of_a_history_before_is_good_where_that_is_still_stored() {
+    let mut case = story();
+    case.bid("b6").generation = Generation::new(4);
+    let report = case.audit().expect("nothing is wrong");
+    assert_eq!(report.unchecked, 0);
+}

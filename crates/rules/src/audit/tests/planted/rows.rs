@@ -146,6 +146,11 @@ pub(super) const HISTORIES: &[Row] = {
         (I::AckedIsStored, "an ack to somebody else", |case| case.bid("b6").bidder = user("u9")),
         (I::AckedIsStored, "an ack of a history that is lost", |case| {
             case.bid("b6").generation = Generation::new(4);
+            accept(case.said("b6"), |seq, _, _| *seq = Seq::new(99));
+        }),
+        (I::AckedIsStored, "an ack of another event in a history before", |case| {
+            case.bid("b6").generation = Generation::new(4);
+            accept(case.said("b6"), |_, amount, _| *amount = cents(119));
         }),
         (I::AckedIsStored, "the store forgot the end", |case| {
             case.drop_events(7, 3);
