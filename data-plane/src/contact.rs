@@ -40,13 +40,18 @@ pub(crate) struct Contact {
 
 impl Contact {
     /// Makes sure that the store has heard of this run of the node, before a
-    /// claim that it is to tell from those of runs before. Without, the next
-    /// owner may be told too little, which is no reason not to claim.
+    /// claim that it is to tell from those of runs before, and that it is known
+    /// whether the store has replicas, before anything is left to them. Without,
+    /// the next owner may be told too little, or a failover lose something,
+    /// which is no reason not to claim.
     pub(crate) async fn begin(&self, shell: &Shell) {
         if self.heard.lock().is_none()
             && let Some(at) = beat(shell).await
         {
             self.hear(at);
+        }
+        if shell.store.watermark().server == 0 {
+            drop(shell.store.ask_replicas().await);
         }
     }
 

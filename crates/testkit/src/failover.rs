@@ -60,12 +60,17 @@ impl Failover {
         .await;
     }
 
-    /// Makes the replica a primary of its own, with what it has so far. Clients are still led to
-    /// the old one.
+    /// Makes the replica a primary of its own, with all that the old one has so far. Clients are
+    /// still led to that.
     ///
     /// # Panics
-    /// If it refuses.
+    /// If it does not get there, or refuses.
     pub async fn promote(&self) {
+        let all = offset(&self.primary).await;
+        until("a replica that has everything", async || {
+            (offset(&self.replica).await >= all).then_some(())
+        })
+        .await;
         let told = tell(&self.replica, "REPLICAOF NO ONE").await;
         assert_eq!(told.trim(), "+OK");
     }
@@ -74,6 +79,13 @@ impl Failover {
     pub fn fail_over(&self) {
         self.address.lead_to(self.replica.socket());
     }
+}
+
+/// How far a server's replication has come.
+async fn offset(server: &RedisServer) -> u64 {
+    let told = tell(server, "INFO replication").await;
+    let offset = told.lines().find_map(|line| line.strip_prefix("master_repl_offset:"));
+    offset.and_then(|offset| offset.parse().ok()).expect("an offset")
 }
 
 /// What a server answers to a command in words.

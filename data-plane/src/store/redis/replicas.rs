@@ -138,8 +138,10 @@ impl Replicas {
             all.add_command(info).add_command(mark()).ignore();
             redis.pipeline(all.add_command(wait(replicas, ASK_WAIT))).await?
         };
-        // Between two connections nobody knows who answered.
-        if redis.connections() == connection {
+        // Between two connections nobody knows who answered; the first one has no other.
+        let (asked, now) = (connection, redis.connections());
+        if asked == now || (asked, now) == (0, 1) {
+            let connection = now;
             let (history, replicas) = read(&info);
             let seen = Seen { connection, asked_at, history, replicas, confirmed };
             self.known.lock().take(seen);
