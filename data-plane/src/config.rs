@@ -150,6 +150,10 @@ impl Config {
             let why = "must be set where node.state_dir is: it names the file";
             return Err(ConfigError::invalid("node.id", why));
         }
+        if self.redis.replicas_min > 0 && self.redis.url.is_empty() {
+            let message = "needs a Redis, by redis.url";
+            return Err(ConfigError::invalid("redis.replicas_min", message));
+        }
         Ok(())
     }
 }
@@ -196,7 +200,7 @@ mod tests {
     #[test]
     fn a_value_out_of_range_is_refused_by_its_name() {
         type Change = fn(&mut Config);
-        let wrong: [(&str, Change); 10] = [
+        let wrong: [(&str, Change); 12] = [
             ("node.id", |c| c.node.id = "a b".to_owned()),
             ("node.id", |c| c.node.state_dir = "kept".to_owned()),
             ("http.public_url", |c| c.http.public_url = "nowhere".to_owned()),
@@ -206,6 +210,8 @@ mod tests {
             ("control.endpoint", |c| c.control.endpoint.clear()),
             ("relay.advertise", |c| c.relay.advertise = "nowhere".to_owned()),
             ("redis.url", |c| c.redis.url = "http://127.0.0.1".to_owned()),
+            ("redis.replicas_min", |c| c.redis.replicas_min = 9),
+            ("redis.replicas_min", |c| c.redis.replicas_min = 1),
             ("auth.secret", |c| c.auth.secret = "s".repeat(31)),
         ];
         for (key, change) in wrong {
