@@ -176,7 +176,11 @@ impl Metrics {
                 "Events put back into a store that lost them",
                 &self.replayed_events,
             ),
-            ("histories_replaced", "Rooms with another history now", &self.histories_replaced),
+            (
+                "histories_replaced",
+                "Owned rooms that lost a part of their history",
+                &self.histories_replaced,
+            ),
         ]
     }
 
