@@ -7,8 +7,8 @@
 use super::{
     Ask, Assignment, Command, CommandDone,
     edge::EdgeRole,
-    resolve::Found,
     replay::StreamEnd,
+    resolve::Found,
     tail::Tail,
     task::{Role, Room},
 };
