@@ -87,7 +87,8 @@ pub struct RedisConfig {
     pub url: String,
     /// Replicas of Redis that must have an event before it is acknowledged, which is then called
     /// `replicated`. To be safe in any failover it is the number of replicas that may be promoted;
-    /// while fewer answer within 150 ms, no bid is accepted. 0 waits for none.
+    /// while fewer answer within 150 ms, no bid is accepted. 0 waits for none, and is what a Redis
+    /// cluster needs.
     #[schemars(range(min = 0, max = 8))]
     pub replicas_min: u32,
 }
@@ -150,11 +151,23 @@ impl Config {
             let why = "must be set where node.state_dir is: it names the file";
             return Err(ConfigError::invalid("node.id", why));
         }
-        if self.redis.replicas_min > 0 && self.redis.url.is_empty() {
-            let message = "needs a Redis, by redis.url";
-            return Err(ConfigError::invalid("redis.replicas_min", message));
+        if self.redis.replicas_min > 0 {
+            self.redis.check_replicas()?;
         }
         Ok(())
+    }
+}
+
+impl RedisConfig {
+    fn check_replicas(&self) -> Result<(), ConfigError> {
+        let why = match self.url.split("://").next() {
+            Some("redis+cluster") => {
+                "must be 0 with a Redis cluster: nodes do not wait for replicas there"
+            }
+            Some("") | None => "needs a Redis, by redis.url",
+            Some(_) => return Ok(()),
+        };
+        Err(ConfigError::invalid("redis.replicas_min", why))
     }
 }
 
@@ -200,7 +213,7 @@ mod tests {
     #[test]
     fn a_value_out_of_range_is_refused_by_its_name() {
         type Change = fn(&mut Config);
-        let wrong: [(&str, Change); 12] = [
+        let wrong: [(&str, Change); 13] = [
             ("node.id", |c| c.node.id = "a b".to_owned()),
             ("node.id", |c| c.node.state_dir = "kept".to_owned()),
             ("http.public_url", |c| c.http.public_url = "nowhere".to_owned()),
@@ -212,6 +225,10 @@ mod tests {
             ("redis.url", |c| c.redis.url = "http://127.0.0.1".to_owned()),
             ("redis.replicas_min", |c| c.redis.replicas_min = 9),
             ("redis.replicas_min", |c| c.redis.replicas_min = 1),
+            ("redis.replicas_min", |c| {
+                c.redis.replicas_min = 1;
+                c.redis.url = "redis+cluster://127.0.0.1:7000".to_owned();
+            }),
             ("auth.secret", |c| c.auth.secret = "s".repeat(31)),
         ];
         for (key, change) in wrong {

@@ -13,7 +13,7 @@
 
 use super::{
     owner::{Done, Phase},
-    tail::{EVENTS_TAKEN, Found},
+    tail::{Compared, EVENTS_TAKEN},
     task::{Role, Room},
 };
 use crate::{
@@ -100,24 +100,26 @@ impl Room {
         let (generation, seq) = (loaded.generation, loaded.auction.view().seq);
         let is_deputy = owner.stands_in_for().is_some();
         match owner.tail.compare(told, Position { generation, seq }, &end.events) {
-            Found::Whole => {}
-            Found::Another if is_deputy => {}
-            Found::Another => {
+            Compared::Whole => {}
+            Compared::Another if is_deputy => {}
+            Compared::Another => {
                 self.shell.metrics.history_replaced();
                 tracing::error!(room.id = %self.id, was = told.generation.get(),
                     is = generation.get(), told = told.seq.get(), stored = seq.get(),
                     "the room has another history now");
             }
-            Found::Lacks(events) if events.iter().all(|stored| stored.epoch <= owner.epoch()) => {
+            Compared::Lacks(events)
+                if events.iter().all(|stored| stored.epoch <= owner.epoch()) =>
+            {
                 self.replay(told.generation, events);
                 return false;
             }
             // Where the stream only ends too early, the owner may have the rest of it.
-            Found::Differs { told, common } if !is_deputy || common < seq => {
+            Compared::Differs { told, common } if !is_deputy || common < seq => {
                 self.raise(generation, told, common, seq);
                 return false;
             }
-            Found::Lacks(_) | Found::Differs { .. } => {
+            Compared::Lacks(_) | Compared::Differs { .. } => {
                 let now = self.shell.now();
                 tracing::warn!(room.id = %self.id, told = told.seq.get(), stored = seq.get(),
                     "the store lost events; its owner has to see to it");

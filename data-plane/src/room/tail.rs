@@ -36,7 +36,7 @@ pub(super) struct Tail {
 
 /// What a look at the stream told.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum Compared {
     /// Everything that was told is there.
     Whole,
     /// The stream is what it was before these.
@@ -96,34 +96,39 @@ impl Tail {
 
     /// Compares what was told with the stream: how far it goes, and its events from
     /// [`Self::after`] on.
-    pub(super) fn compare(&self, told: Position, stream: Position, found: &[StoredEvent]) -> Found {
+    pub(super) fn compare(
+        &self,
+        told: Position,
+        stream: Position,
+        found: &[StoredEvent],
+    ) -> Compared {
         if told == Position::default() {
-            return Found::Whole;
+            return Compared::Whole;
         }
         if told.generation != stream.generation {
             // A room that is as new has no history but what is put there.
             let is_all = self.after() == Some(Seq::default()) && stream.seq == Seq::default();
-            return if is_all { self.lacking(told, stream.seq) } else { Found::Another };
+            return if is_all { self.lacking(told, stream.seq) } else { Compared::Another };
         }
         let events = self.kept.iter().map(|(stored, _)| stored);
         let other = events.zip(found).find(|(kept, found)| kept != found);
         if let Some((kept, _)) = other {
             let common = Seq::new(kept.event.seq.get().saturating_sub(1));
-            return Found::Differs { told: told.seq, common };
+            return Compared::Differs { told: told.seq, common };
         }
-        if stream.seq >= told.seq { Found::Whole } else { self.lacking(told, stream.seq) }
+        if stream.seq >= told.seq { Compared::Whole } else { self.lacking(told, stream.seq) }
     }
 
     /// What follows `common` up to what was told.
-    fn lacking(&self, told: Position, common: Seq) -> Found {
+    fn lacking(&self, told: Position, common: Seq) -> Compared {
         let kept = self.kept.iter().map(|(stored, _)| stored);
         let lacking: Vec<_> = kept.filter(|stored| stored.event.seq > common).cloned().collect();
         let follows = lacking.first().is_some_and(|first| first.event.seq == common.next());
         let is_all = lacking.last().is_some_and(|last| last.event.seq >= told.seq);
         if follows && is_all {
-            Found::Lacks(lacking)
+            Compared::Lacks(lacking)
         } else {
-            Found::Differs { told: told.seq, common }
+            Compared::Differs { told: told.seq, common }
         }
     }
 

@@ -19,8 +19,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use gavel_rules::{
-    AuctionSnapshot, BidId, Epoch, Event, Guard, Incarnation, Millis, NodeId, RoomId, Seq,
-    Timestamp, UserId,
+    AuctionSnapshot, BidId, Epoch, Event, Generation, Guard, Incarnation, Millis, NodeId, RoomId,
+    Seq, Timestamp, UserId,
 };
 use gavel_runtime::redis::{FromRedisValue, Redis, Script, ToRedisArgs, cmd};
 
@@ -352,7 +352,7 @@ impl RoomStore for RedisStore {
     }
 
     fn stamp(&self) -> Stamp {
-        Stamp::sent_over(self.redis.connections())
+        Stamp::sent_over(self.redis.connections().unwrap_or_default())
     }
 }
 

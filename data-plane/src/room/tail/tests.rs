@@ -38,11 +38,15 @@ fn tail(seqs: impl IntoIterator<Item = u64>) -> Tail {
 fn a_stream_that_holds_what_was_told_is_whole() {
     let tail = tail(5..=9);
     assert_eq!(tail.after(), Some(Seq::new(4)));
-    assert_eq!(tail.compare(at(1, 9), at(1, 9), &stored(5..=9)), Found::Whole);
-    assert_eq!(tail.compare(at(1, 9), at(1, 11), &stored(5..=11)), Found::Whole, "others went on");
+    assert_eq!(tail.compare(at(1, 9), at(1, 9), &stored(5..=9)), Compared::Whole);
+    assert_eq!(
+        tail.compare(at(1, 9), at(1, 11), &stored(5..=11)),
+        Compared::Whole,
+        "others went on"
+    );
     let nothing = Tail::default();
-    assert_eq!(nothing.compare(Position::default(), at(1, 7), &[]), Found::Whole);
-    assert_eq!(nothing.compare(at(1, 7), at(1, 7), &[]), Found::Whole);
+    assert_eq!(nothing.compare(Position::default(), at(1, 7), &[]), Compared::Whole);
+    assert_eq!(nothing.compare(at(1, 7), at(1, 7), &[]), Compared::Whole);
 }
 
 #[test]
@@ -50,13 +54,13 @@ fn the_end_of_a_stream_that_is_its_beginning_is_put_back() {
     let tail = tail(5..=9);
     for kept in 4..=8 {
         let found = tail.compare(at(1, 9), at(1, kept), &stored(5..=kept));
-        assert_eq!(found, Found::Lacks(stored(kept + 1..=9)));
+        assert_eq!(found, Compared::Lacks(stored(kept + 1..=9)));
     }
-    let differs = Found::Differs { told: Seq::new(9), common: Seq::new(3) };
+    let differs = Compared::Differs { told: Seq::new(9), common: Seq::new(3) };
     assert_eq!(tail.compare(at(1, 9), at(1, 3), &[]), differs, "4 was let go");
-    let differs = Found::Differs { told: Seq::new(10), common: Seq::new(8) };
+    let differs = Compared::Differs { told: Seq::new(10), common: Seq::new(8) };
     assert_eq!(tail.compare(at(1, 10), at(1, 8), &stored(5..=8)), differs, "10 is another's");
-    let differs = Found::Differs { told: Seq::new(9), common: Seq::new(8) };
+    let differs = Compared::Differs { told: Seq::new(9), common: Seq::new(8) };
     assert_eq!(Tail::default().compare(at(1, 9), at(1, 8), &[]), differs, "nothing was kept");
 }
 
@@ -68,7 +72,7 @@ fn a_stream_in_which_somebody_else_wrote_differs() {
             let mut found = stored(5..=length);
             let index = usize::try_from(wrong - 5).unwrap();
             found[index].event = event(wrong, "another");
-            let differs = Found::Differs { told: Seq::new(9), common: Seq::new(wrong - 1) };
+            let differs = Compared::Differs { told: Seq::new(9), common: Seq::new(wrong - 1) };
             assert_eq!(tail.compare(at(1, 9), at(1, length), &found), differs);
             found[index] = StoredEvent { epoch: Epoch::new(2), event: event(wrong, "a") };
             assert_eq!(tail.compare(at(1, 9), at(1, length), &found), differs, "another epoch");
@@ -78,10 +82,10 @@ fn a_stream_in_which_somebody_else_wrote_differs() {
 
 #[test]
 fn another_history_is_taken_as_it_is_unless_it_is_empty_and_all_of_ours_is_here() {
-    assert_eq!(tail(5..=9).compare(at(1, 9), at(2, 9), &stored(5..=9)), Found::Another);
-    assert_eq!(tail(5..=9).compare(at(1, 9), at(2, 0), &[]), Found::Another);
-    assert_eq!(tail(1..=3).compare(at(1, 3), at(2, 1), &stored(1..=1)), Found::Another);
-    assert_eq!(tail(1..=3).compare(at(1, 3), at(2, 0), &[]), Found::Lacks(stored(1..=3)));
+    assert_eq!(tail(5..=9).compare(at(1, 9), at(2, 9), &stored(5..=9)), Compared::Another);
+    assert_eq!(tail(5..=9).compare(at(1, 9), at(2, 0), &[]), Compared::Another);
+    assert_eq!(tail(1..=3).compare(at(1, 3), at(2, 1), &stored(1..=1)), Compared::Another);
+    assert_eq!(tail(1..=3).compare(at(1, 3), at(2, 0), &[]), Compared::Lacks(stored(1..=3)));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use gavel_runtime::redis::{
 };
 use parking_lot::Mutex;
 
-use super::{Reply, class};
+use super::{class, reply};
 use crate::store::{Durability, StoreError, Watermark};
 
 /// How long an append waits for replicas.
@@ -90,14 +90,14 @@ impl Replicas {
         call: Invocation<'_>,
         keys: impl ToRedisArgs,
         args: impl ToRedisArgs,
-    ) -> Result<Reply, RedisError> {
+    ) -> Result<reply::Append, RedisError> {
         let stored = if self.min == 0 {
             call.invoke(keys, args).await.map(|reply| (reply, Ok(0)))
         } else {
             call.invoke_then(keys, args, &wait(self.min, APPEND_WAIT)).await
         };
         self.appended.store(true, Ordering::Relaxed);
-        let (reply, confirmed): (Reply, _) = stored?;
+        let (reply, confirmed): (reply::Append, _) = stored?;
         // What is told of an append that changed nothing needs no replica.
         if reply.0 == "stored" { self.enough(confirmed?).map(|()| reply) } else { Ok(reply) }
     }
@@ -121,10 +121,11 @@ impl Replicas {
         Err(RedisError::Unknown(text))
     }
 
-    /// Asks how far the replicas are, if it is time to.
+    /// Asks how far the replicas are, if it is time to. The servers of a cluster are not asked.
     pub(super) async fn ask(&self, redis: &Redis) -> Result<(), RedisError> {
+        let Some(connection) = redis.connections() else { return Ok(()) };
         let asked_at = clock::monotonic();
-        let (connection, appended) = (redis.connections(), self.appended.load(Ordering::Relaxed));
+        let appended = self.appended.load(Ordering::Relaxed);
         let Some(replicas) = self.known.lock().due(asked_at, connection, appended) else {
             return Ok(());
         };
@@ -139,9 +140,10 @@ impl Replicas {
             redis.pipeline(all.add_command(wait(replicas, ASK_WAIT))).await?
         };
         // Between two connections nobody knows who answered; the first one has no other.
-        let (asked, now) = (connection, redis.connections());
-        if asked == now || (asked, now) == (0, 1) {
-            let connection = now;
+        let now = redis.connections();
+        if let Some(connection) =
+            now.filter(|now| *now == connection || (connection, *now) == (0, 1))
+        {
             let (history, replicas) = read(&info);
             let seen = Seen { connection, asked_at, history, replicas, confirmed };
             self.known.lock().take(seen);

@@ -12,7 +12,7 @@ use gavel_data_plane::store::{
 use gavel_rules::{
     auction::{AuctionRules, AuctionSnapshot, Event, Guard},
     id::{BidId, Incarnation, NodeId, RoomId, UserId},
-    order::{Epoch, Seq, Term, Version},
+    order::{Epoch, Generation, Seq, Term, Version},
     time::{Millis, Timestamp},
 };
 use std::{sync::Arc, time::Duration};
@@ -119,6 +119,27 @@ impl RoomStore for Link {
     ) -> Result<Appended, StoreError> {
         let (room, events) = (room.clone(), events.to_vec());
         self.call(move |store| store.append(&room, epoch, expected, guard, &events)).await?
+    }
+
+    async fn replay(
+        &self,
+        room: &RoomId,
+        epoch: Epoch,
+        generation: Generation,
+        events: &[StoredEvent],
+    ) -> Result<Appended, StoreError> {
+        let (room, events) = (room.clone(), events.to_vec());
+        Ok(self.call(move |store| store.replay(&room, epoch, generation, &events)).await?)
+    }
+
+    async fn raise_generation(
+        &self,
+        room: &RoomId,
+        epoch: Epoch,
+        from: Generation,
+    ) -> Result<Generation, StoreError> {
+        let room = room.clone();
+        Ok(self.call(move |store| store.raise_generation(&room, epoch, from)).await?)
     }
 
     async fn range(

@@ -124,6 +124,45 @@ impl Store {
         Ok(Appended::Stored { seq, at: now })
     }
 
+    pub(crate) fn replay(
+        &mut self,
+        id: &RoomId,
+        epoch: Epoch,
+        generation: Generation,
+        events: &[StoredEvent],
+    ) -> Appended {
+        let now = self.now();
+        let Some(room) = self.rooms.get_mut(id) else {
+            return Appended::Fenced { epoch: Epoch::default(), owner: None };
+        };
+        if room.epoch != epoch {
+            return Appended::Fenced { epoch: room.epoch, owner: Some(room.owner.clone()) };
+        }
+        let is_empty = room.last == Seq::default();
+        let follows = events.first().is_some_and(|first| first.event.seq == room.last.next());
+        if !follows || room.generation != generation && !is_empty {
+            return Appended::Conflict { seq: room.last };
+        }
+        room.generation = generation;
+        room.events.extend(events.iter().cloned());
+        room.last = events.last().map_or(room.last, |last| last.event.seq);
+        room.last_at = now;
+        Appended::Stored { seq: room.last, at: now }
+    }
+
+    pub(crate) fn raise_generation(
+        &mut self,
+        id: &RoomId,
+        epoch: Epoch,
+        from: Generation,
+    ) -> Generation {
+        let Some(room) = self.rooms.get_mut(id) else { return Generation::default() };
+        if room.epoch == epoch && room.generation == from {
+            room.generation = from.next();
+        }
+        room.generation
+    }
+
     pub(crate) fn keep(&mut self, id: &RoomId, epoch: Epoch, snapshot: &AuctionSnapshot) {
         let Some(room) = self.rooms.get_mut(id) else { return };
         let newer = room.snapshot.as_ref().is_none_or(|held| snapshot.seq() > held.seq());
