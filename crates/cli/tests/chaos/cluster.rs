@@ -5,7 +5,7 @@ use crate::{
     network::{Cut, Network},
     place::{GAVEL, Member, NODES, Place, REPLICAS, TOKEN},
     process::{POLL, Process, free_port},
-    store::{Redis, Shape},
+    store::{OTHERS, Redis, Shape},
 };
 use rustix::process::Signal;
 use serde_json::Value;
@@ -184,6 +184,17 @@ impl Cluster {
         self.redis_may_fail_over();
         self.redis.kill(killed);
         rooms
+    }
+
+    /// Cuts the primary off from its replicas and sentinels, and from nobody else.
+    pub(crate) fn isolate_redis(&self) {
+        for other in OTHERS {
+            self.place.network().cut("redis", other, Cut::BothWays);
+        }
+    }
+
+    pub(crate) fn heal_redis(&self) {
+        self.place.network().heal("redis");
     }
 
     /// From here on, a primary that is silent has a successor.

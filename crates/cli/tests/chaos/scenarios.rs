@@ -55,7 +55,7 @@ impl Scenario {
     }
 }
 
-pub(crate) const ALL: [Scenario; 17] = [
+pub(crate) const ALL: [Scenario; 18] = [
     Scenario::new("owner-killed", owner_killed),
     Scenario::new("owner-paused", owner_paused),
     Scenario::new("edge-killed", edge_killed).refuses_nothing(),
@@ -77,6 +77,10 @@ pub(crate) const ALL: [Scenario; 17] = [
     Scenario::new("owner-edge-cut", |cluster| cut_edge(cluster, Cut::BothWays)).in_network(),
     Scenario::new("owner-edge-deaf", |cluster| cut_edge(cluster, Cut::Deaf)).in_network(),
     Scenario::new("sentinel-failover", sentinel_failover).on(Shape::Sentinels).within_seconds(5),
+    Scenario::new("sentinel-zombie", sentinel_zombie)
+        .on(Shape::Sentinels)
+        .in_network()
+        .within_seconds(8),
     Scenario::new("cluster-master-killed", Cluster::kill_server_of_a_room)
         .on(Shape::Cluster)
         .within_seconds(8),
@@ -168,6 +172,16 @@ fn sentinel_failover(cluster: &mut Cluster) -> Vec<String> {
     cluster.redis_may_fail_over();
     cluster.kill_redis();
     cluster.has_another_primary();
+    all_rooms()
+}
+
+/// Nodes still reach the old primary, which does not know that it is one.
+fn sentinel_zombie(cluster: &mut Cluster) -> Vec<String> {
+    cluster.redis_may_fail_over();
+    cluster.isolate_redis();
+    cluster.has_another_primary();
+    thread::sleep(PARTITION);
+    cluster.heal_redis();
     all_rooms()
 }
 

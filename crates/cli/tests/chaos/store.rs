@@ -23,6 +23,9 @@ pub(crate) enum Shape {
 const SERVERS: [&str; 6] = ["redis", "redis-2", "redis-3", "redis-4", "redis-5", "redis-6"];
 const SENTINELS: [(&str, &str); 3] =
     [("sentinel-1", "redis-2"), ("sentinel-2", "redis-3"), ("sentinel-3", "sentinel")];
+/// The hosts of all that the first server is cut off from, for sentinels to
+/// choose another.
+pub(crate) const OTHERS: [&str; 3] = ["redis-2", "redis-3", "sentinel"];
 const PRIMARIES: usize = 3;
 const SLOTS: usize = 16_384;
 /// After how long sentinels take a silent server for down, while it may be.
