@@ -10,5 +10,5 @@ pub mod token;
 pub mod world;
 
 pub use client::{Client, Protocol};
-pub use gavel_testkit::{Failover, PATIENCE, RedisServer, until};
+pub use gavel_testkit::{Failover, PATIENCE, RedisServer, Sentinels, until};
 pub use world::{Options, Room, World};

@@ -17,7 +17,7 @@ use gavel_rules::{
 };
 use gavel_runtime::clock;
 use gavel_tests::{
-    Client, Failover, Options, Protocol, RedisServer, World, token, until,
+    Client, Failover, Options, Protocol, RedisServer, Sentinels, World, token, until,
     world::{Room, minor, rules},
 };
 use serde_json::Value;
@@ -30,7 +30,11 @@ fn at(url: String, replicas_min: u32) -> RedisConfig {
 }
 
 async fn world_on(servers: &Failover, replicas_min: u32) -> (World, Room) {
-    let rooms = Some(at(servers.url(), replicas_min));
+    world_at(at(servers.url(), replicas_min)).await
+}
+
+async fn world_at(rooms: RedisConfig) -> (World, Room) {
+    let rooms = Some(rooms);
     let world = World::with(Options { rooms, cables: true, ..Options::default() }).await;
     world.limits(|limits| limits.batch_window_ms = 0).await;
     let room = world.room(ROOM, rules()).await;
@@ -163,6 +167,34 @@ async fn the_owner_puts_back_what_the_replica_lacks() {
     again.join(ROOM).await;
     let retried = again.bid(ROOM, last["amount"].clone(), last["bidId"].as_str().unwrap()).await;
     assert_eq!((&retried["seq"], &retried["type"]), (&last["seq"], &last["type"]), "{retried}");
+    world.audited(room.owner, ROOM).await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_sentinels_what_a_primary_of_the_past_took_is_put_back() {
+    let servers = Sentinels::start().await;
+    let (world, room) = world_at(at(servers.url(), 0)).await;
+    let mut bidders = Bidders::join(&room).await;
+    bidders.bid_times(5).await;
+    let length = |at: usize| servers.servers[at].ask(&format!("XLEN gavel:room:{{{ROOM}}}:events"));
+    until("a replica with all of it", async || (length(1) == length(0)).then_some(())).await;
+    // Nodes still reach the old primary, which has another replica and knows of no other primary.
+    servers.servers[1].tell("REPLICAOF NO ONE");
+    let replaced_at = clock::now_ms() + 500;
+    while clock::now_ms() < replaced_at {
+        bidders.bid().await;
+    }
+    assert_ne!(length(1), length(0));
+    servers.point_to(1);
+    until("a replay", async || {
+        bidders.bid().await;
+        (sum(&world, "gavel_replayed_events_total").await > 0).then_some(())
+    })
+    .await;
+    bidders.bid_times(5).await;
+    bidders.assert_stored(&open(format!("redis://{}", servers.servers[1].address()))).await;
+    assert_eq!(sum(&world, "gavel_histories_replaced_total").await, 0);
     world.audited(room.owner, ROOM).await;
     world.stop().await;
 }

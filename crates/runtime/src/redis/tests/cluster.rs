@@ -29,7 +29,11 @@ async fn every_key_is_at_its_server_and_so_is_the_script() {
     assert_eq!(both, (2, 2));
     let error = redis.pipeline::<(u64, u64)>(pipe().incr("a", 1).incr("b", 1)).await.unwrap_err();
     assert!(matches!(error, RedisError::Refused(_)), "{error:?}");
-    let touched: Result<(), _> = redis.script(&incr()).invoke(&["a", "b"], &[""; 0]).await;
+    let incr = incr();
+    let behind = redis.script(&incr).invoke_then::<u64, u64>(&["a"], &[""; 0], &cmd("PING")).await;
+    assert!(matches!(behind, Err(RedisError::Refused(_))), "{behind:?}");
+    assert_eq!(redis.connections(), None, "there are three");
+    let touched: Result<(), _> = redis.script(&incr).invoke(&["a", "b"], &[""; 0]).await;
     assert!(matches!(touched, Err(RedisError::Refused(_))), "keys of two slots: {touched:?}");
 
     let mut blocking = redis.dedicated("list", Duration::from_secs(5)).await.unwrap();
