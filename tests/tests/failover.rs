@@ -175,9 +175,15 @@ async fn the_owner_puts_back_what_the_replica_lacks() {
 async fn behind_sentinels_what_a_primary_of_the_past_took_is_put_back() {
     let servers = Sentinels::start().await;
     let (world, room) = world_at(at(servers.url(), 0)).await;
+    let quiet = world.room("lamp", rules()).await;
+    let mut other = Client::connect(quiet.edge, Protocol::V1).await;
+    other.join(&quiet.id).await;
     let mut bidders = Bidders::join(&room).await;
     bidders.bid_times(5).await;
-    let length = |at: usize| servers.servers[at].ask(&format!("XLEN gavel:room:{{{ROOM}}}:events"));
+    let length_of = |room: &str, at: usize| {
+        servers.servers[at].ask(&format!("XLEN gavel:room:{{{room}}}:events"))
+    };
+    let length = |at| length_of(ROOM, at);
     until("a replica with all of it", async || (length(1) == length(0)).then_some(())).await;
     // Nodes still reach the old primary, which has another replica and knows of no other primary.
     servers.servers[1].tell("REPLICAOF NO ONE");
@@ -185,8 +191,12 @@ async fn behind_sentinels_what_a_primary_of_the_past_took_is_put_back() {
     while clock::now_ms() < replaced_at {
         bidders.bid().await;
     }
+    other.accepted(&quiet.id, 100, "q").await;
     assert_ne!(length(1), length(0));
     servers.point_to(1);
+    // Also where nobody bids any more.
+    let lengths = || [0, 1].map(|at| length_of(&quiet.id, at));
+    until("the quiet room's bid", async || (lengths()[0] == lengths()[1]).then_some(())).await;
     until("a replay", async || {
         bidders.bid().await;
         (sum(&world, "gavel_replayed_events_total").await > 0).then_some(())

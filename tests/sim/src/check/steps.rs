@@ -5,7 +5,7 @@ use crate::store::{Room, Store};
 use gavel_rules::{
     auction::{Auction, EventKind, StoredEvent},
     id::RoomId,
-    order::{Epoch, Seq, Term},
+    order::{Epoch, Generation, Seq, Term},
     time::Timestamp,
 };
 use std::collections::BTreeMap;
@@ -28,6 +28,8 @@ struct Seen {
     events: usize,
     /// The newest that was claimed.
     epoch: Epoch,
+    /// The first, and the only one: this store loses nothing.
+    generation: Option<Generation>,
 }
 
 // === impl Steps ===
@@ -58,7 +60,7 @@ impl Steps {
 
 impl Seen {
     fn nothing() -> Self {
-        Self { auction: Auction::empty(), events: 0, epoch: Epoch::default() }
+        Self { auction: Auction::empty(), events: 0, epoch: Epoch::default(), generation: None }
     }
 
     fn look(&mut self, room: &Room, before: Timestamp, now: Timestamp) -> Result<(), String> {
@@ -70,6 +72,13 @@ impl Seen {
             return Err(format!("epoch {} is claimed after {}", room.epoch, self.epoch));
         }
         self.epoch = room.epoch;
+        let generation = *self.generation.get_or_insert(room.generation);
+        if room.generation != generation {
+            let (now, events) = (room.generation, self.events);
+            return Err(format!(
+                "generation {generation} is {now} after {events} events, none lost"
+            ));
+        }
         Ok(())
     }
 
