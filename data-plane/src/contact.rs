@@ -51,7 +51,7 @@ impl Contact {
             self.hear(at);
         }
         if shell.store.watermark().server == 0 {
-            drop(shell.store.ask_replicas().await);
+            drop(shell.store.ask_durability().await);
         }
     }
 
@@ -86,13 +86,13 @@ pub(crate) async fn run(shell: Arc<Shell>) {
 
 /// Asks how far the store's replicas are until the node stops, and lets the rooms hear of a
 /// failover.
-pub(crate) async fn watch_replicas(shell: Arc<Shell>) {
+pub(crate) async fn watch_durability(shell: Arc<Shell>) {
     let mut tick = tokio::time::interval(REPLICAS_INTERVAL);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut server = 0;
     while shell.stop.run_until_cancelled(tick.tick()).await.is_some() {
         // Without an answer the mark stays where it is; rooms meet the trouble themselves.
-        drop(shell.store.ask_replicas().await);
+        drop(shell.store.ask_durability().await);
         let now = shell.store.watermark().server;
         if now != server {
             server = now;

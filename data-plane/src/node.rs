@@ -191,7 +191,7 @@ impl Node {
         }));
         drop(tasks.spawn("contact", contact::run(Arc::clone(&shell))));
         drop(tasks.spawn("kept", kept::run(Arc::clone(&shell))));
-        drop(tasks.spawn("replicas", contact::watch_replicas(Arc::clone(&shell))));
+        drop(tasks.spawn("replicas", contact::watch_durability(Arc::clone(&shell))));
         control::start(&shell);
         tracing::info!(node.id = %shell.id, http = %http_addr, relay = %relay_addr, "node listens");
         Ok(Self { shell, http_addr, relay_addr })

@@ -148,8 +148,9 @@ pub trait RoomStore: Debug + Send + Sync + 'static {
     /// What a stored event survives.
     fn durability(&self) -> Durability;
 
-    /// Asks how far copies of this store are, if there are any and it is time to.
-    async fn ask_replicas(&self) -> Result<(), StoreError> {
+    /// Asks what a stored event survives here, and how far copies of the store are, if there are any
+    /// and it is time to.
+    async fn ask_durability(&self) -> Result<(), StoreError> {
         Ok(())
     }
 

@@ -53,9 +53,13 @@ impl Failover {
             told.contains("master_link_status:up").then_some(())
         })
         .await;
+        // Something that it has to say it has: before it has said that once, no wait for it ends.
+        tell(&self.primary, "SET gavel:test:followed 1").await;
         until("a primary that counts it", async || {
-            let told = tell(&self.primary, "WAIT 1 100").await;
-            (told.trim() == ":1").then_some(())
+            let told = tell(&self.primary, "INFO replication").await;
+            let said = told.lines().find(|line| line.starts_with("slave0:"))?.split(',');
+            let said = said.filter_map(|field| field.strip_prefix("offset=")).next()?;
+            (said.parse::<u64>().ok()? >= offset(&self.primary).await).then_some(())
         })
         .await;
     }

@@ -14,6 +14,7 @@
 mod failure;
 mod replicas;
 pub mod reply;
+mod syncs;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -26,6 +27,7 @@ use gavel_runtime::redis::{FromRedisValue, Redis, Script, ToRedisArgs, cmd};
 
 use self::failure::{FailureLog, class, corrupt};
 use self::replicas::Replicas;
+use self::syncs::Syncs;
 use super::heartbeats::Heartbeats;
 use super::{
     Appended, Claim, Durability, EVENTS_KEPT, Loaded, RoomStore, Stamp, StoreError, StoredEvent,
@@ -47,6 +49,7 @@ pub struct RedisStore {
     scripts: Scripts,
     failures: FailureLog,
     replicas: Replicas,
+    syncs: Syncs,
     /// The latest time Redis told us, which the clock does not fall behind.
     now: AtomicU64,
 }
@@ -82,6 +85,7 @@ impl RedisStore {
             scripts: Scripts::new(),
             failures: FailureLog::default(),
             replicas: Replicas::default(),
+            syncs: Syncs::default(),
             now: AtomicU64::new(0),
         })
     }
@@ -338,11 +342,16 @@ impl RoomStore for RedisStore {
     }
 
     fn durability(&self) -> Durability {
-        self.replicas.durability()
+        let level = self.replicas.durability();
+        let is_synced = level == Durability::Primary && self.syncs.each(&self.redis);
+        if is_synced { Durability::Durable } else { level }
     }
 
-    async fn ask_replicas(&self) -> Result<(), StoreError> {
-        let outcome = self.replicas.ask(&self.redis).await;
+    async fn ask_durability(&self) -> Result<(), StoreError> {
+        let mut outcome = self.replicas.ask(&self.redis).await;
+        if outcome.is_ok() {
+            outcome = self.syncs.ask(&self.redis).await;
+        }
         self.failures.note(&outcome);
         outcome.map_err(|error| class(&error))
     }

@@ -46,6 +46,35 @@ async fn an_append_that_fails_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn durable_is_said_only_while_each_append_is_synced() {
+    let server = Server::start().await;
+    let store = server.store();
+    let becomes = async |level| {
+        until("another level", async || {
+            store.ask_durability().await.unwrap();
+            (store.durability() == level).then_some(())
+        })
+        .await;
+    };
+    becomes(Durability::Primary).await;
+    server.send::<()>(&["CONFIG", "SET", "appendfsync", "always"]).await;
+    server.send::<()>(&["CONFIG", "SET", "appendonly", "yes"]).await;
+    assert_eq!(store.durability(), Durability::Primary, "nobody has asked yet");
+    becomes(Durability::Durable).await;
+    server.send::<()>(&["CONFIG", "SET", "appendfsync", "everysec"]).await;
+    becomes(Durability::Primary).await;
+    server.send::<()>(&["CONFIG", "SET", "appendfsync", "always"]).await;
+    becomes(Durability::Durable).await;
+    // Over a new connection there may be another server.
+    server.send::<()>(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await;
+    until("a new connection", async || store.now().await.ok()).await;
+    assert_eq!(store.durability(), Durability::Primary);
+    becomes(Durability::Durable).await;
+    server.send::<()>(&["ACL", "SETUSER", "default", "-config"]).await;
+    becomes(Durability::Primary).await;
+}
+
+#[tokio::test]
 async fn a_server_that_takes_no_writes_is_unavailable_until_it_does() {
     let server = Server::start().await;
     let owned = Owned::claim(&server.store(), "r").await;

@@ -24,7 +24,7 @@ async fn stamped(owned: &Owned, seq: u64) -> Stamp {
 /// Asks the replicas until they have it.
 async fn until_covered(store: &Arc<dyn RoomStore>, stamp: Stamp) {
     until("a replica that has it", async || {
-        store.ask_replicas().await.unwrap();
+        store.ask_durability().await.unwrap();
         store.watermark().covers(stamp).then_some(())
     })
     .await;
@@ -67,7 +67,7 @@ async fn the_mark_does_not_run_ahead_of_the_replica() {
     // Long enough for what had been asked before to be answered.
     for seq in 3..=40 {
         stamped(&owned, seq).await;
-        owned.store.ask_replicas().await.unwrap();
+        owned.store.ask_durability().await.unwrap();
         assert!(!owned.store.watermark().covers(second));
     }
     servers.replica.thaw();
@@ -89,7 +89,7 @@ async fn after_a_failover_the_mark_of_before_covers_nothing_new() {
     let lost = stamped(&owned, 2).await;
     servers.fail_over();
     until("another server", async || {
-        drop(owned.store.ask_replicas().await);
+        drop(owned.store.ask_durability().await);
         (owned.store.watermark().server > server).then_some(())
     })
     .await;
@@ -105,7 +105,7 @@ async fn a_server_without_replicas_is_asked_for_nothing() {
     let owned = Owned::claim(&server.store(), "r").await;
     let stamp = stamped(&owned, 1).await;
     until("a look at it", async || {
-        owned.store.ask_replicas().await.unwrap();
+        owned.store.ask_durability().await.unwrap();
         (owned.store.watermark().server == 1).then_some(())
     })
     .await;
