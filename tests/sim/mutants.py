@@ -41,9 +41,9 @@ MUTANTS = [
     (
         "what may be stored is taken for stored",
         SETTLE,
-        "            Err(error) => self.on_trouble(&error),\n        }\n    }\n\n    /// The events are in",
-        "            Err(StoreError::Unknown) => self.stored(&events),\n"
-        "            Err(error) => self.on_trouble(&error),\n        }\n    }\n\n    /// The events are in",
+        "                self.retry_batch();\n            }\n            Err(error) => self.on_trouble(&error),",
+        "                self.retry_batch();\n            }\n            Err(StoreError::Unknown) => self.stored(&events),\n"
+        "            Err(error) => self.on_trouble(&error),",
     ),
     (
         "where two decide nobody looks first",
