@@ -1,7 +1,7 @@
 //! A Redis cluster: three primaries with a third of the slots each, and a
 //! replica for each of them.
 
-use crate::{Member, member::free_port, until};
+use crate::{Member, blocking::free_port, until};
 
 const PRIMARIES: usize = 3;
 const SLOTS: usize = 16_384;

@@ -6,6 +6,7 @@
 //! [`Failover`] is a primary with a replica, behind an address that leads to
 //! one of them.
 
+pub mod blocking;
 mod cluster;
 mod failover;
 mod member;

@@ -1,7 +1,7 @@
 //! A redis-server that others find by its port.
 
-use crate::{process::Process, until};
-use std::{net::TcpListener, path::Path, process::Command};
+use crate::{blocking::free_port, process::Process, until};
+use std::{path::Path, process::Command};
 use tempfile::TempDir;
 
 /// One of several servers that work together.
@@ -103,9 +103,4 @@ impl Member {
 
 fn file(directory: &Path) -> std::path::PathBuf {
     directory.join("redis.conf")
-}
-
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").port()
 }

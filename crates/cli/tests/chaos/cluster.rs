@@ -4,12 +4,13 @@
 use crate::{
     network::{Cut, Network},
     place::{GAVEL, Member, NODES, Place, REPLICAS, TOKEN},
-    process::{POLL, Process, free_port},
+    process::Process,
     store::{OTHERS, Redis, Shape},
 };
+use gavel_testkit::blocking::{free_port, until};
 use rustix::process::Signal;
 use serde_json::Value;
-use std::{path::PathBuf, process::Output, thread};
+use std::{path::PathBuf, process::Output};
 
 pub(crate) const ROOMS: [&str; 6] = ["lamp", "chair", "clock", "vase", "bowl", "desk"];
 const BIDS_PER_SECOND: u32 = 600;
@@ -315,15 +316,4 @@ impl Cluster {
     fn node(&mut self, node: usize) -> &mut Member {
         self.nodes.get_mut(node).expect("a node")
     }
-}
-
-/// Polls until there is something.
-pub(crate) fn until<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
-    for _ in 0..POLL.1 {
-        if let Some(found) = ready() {
-            return found;
-        }
-        thread::sleep(POLL.0);
-    }
-    panic!("{what} did not come");
 }

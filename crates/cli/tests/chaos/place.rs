@@ -2,9 +2,10 @@
 
 use crate::{
     network::Network,
-    process::{Process, free_port},
+    process::Process,
     store::{Ports, Shape},
 };
+use gavel_testkit::blocking::free_port;
 use std::{
     path::{Path, PathBuf},
     process::Command,

@@ -1,11 +1,12 @@
 //! What happens to a cluster under bids, and what may come of it.
 
 use crate::{
-    cluster::{Cluster, ROOMS, until},
+    cluster::{Cluster, ROOMS},
     network::{Cut, Network},
     outcome::Outcome,
     store::Shape,
 };
+use gavel_testkit::blocking::until;
 use rustix::process::Signal;
 use std::{panic::AssertUnwindSafe, thread, time::Duration};
 

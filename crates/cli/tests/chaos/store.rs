@@ -1,11 +1,8 @@
 //! The Redis that a cluster keeps its state in: one server, a primary with
 //! replicas and sentinels, or a Redis cluster.
 
-use crate::{
-    cluster::until,
-    place::{Member, Place},
-    process::free_port,
-};
+use crate::place::{Member, Place};
+use gavel_testkit::blocking::{free_port, until};
 use rustix::process::Signal;
 use std::fmt::Write as _;
 

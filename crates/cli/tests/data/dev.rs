@@ -2,8 +2,9 @@
 
 use crate::{
     bidders::bid_once,
-    process::{Process, at, gavel, json, until},
+    process::{Process, at, gavel, json},
 };
+use gavel_testkit::blocking::until;
 use serde_json::Value;
 use std::path::Path;
 

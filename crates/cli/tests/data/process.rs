@@ -1,18 +1,13 @@
 //! A `gavel` process on a directory, and verbs against it.
 
+use gavel_testkit::blocking::{free_port, until};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::Value;
 use std::{
     fs::{File, OpenOptions},
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
-    thread,
-    time::Duration,
 };
-
-/// How often to look at something that takes a moment, and how many times.
-const POLL: (Duration, u32) = (Duration::from_millis(20), 1500);
 
 /// A process whose words go to a file.
 pub(crate) struct Process {
@@ -163,25 +158,9 @@ pub(crate) fn at<'a>(json: &'a Value, path: &str) -> &'a Value {
     json.pointer(path).unwrap_or(&Value::Null)
 }
 
-/// Polls until there is something.
-pub(crate) fn until<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
-    for _ in 0..POLL.1 {
-        if let Some(found) = ready() {
-            return found;
-        }
-        thread::sleep(POLL.0);
-    }
-    panic!("{what} did not come");
-}
-
 /// Overwrites a file from this place on.
 pub(crate) fn overwrite(file: &Path, from: u64, with: &[u8]) {
     use std::os::unix::fs::FileExt as _;
     let file = File::options().write(true).open(file).expect("the file");
     file.write_all_at(with, from).expect("it can be written");
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").port()
 }

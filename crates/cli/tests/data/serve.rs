@@ -2,11 +2,12 @@
 
 use crate::{
     bidders::{Ack, Bidders, bid_once},
-    process::{Server, at, gavel, until},
+    process::{Server, at, gavel},
 };
 use gavel_data_plane::store::{RedbStore, RoomStore as _, StoredEvent};
 use gavel_rules::{EventKind, Seq};
 use gavel_runtime::{clock, disk::Disk};
+use gavel_testkit::blocking::until;
 use std::{collections::HashMap, path::Path, sync::Arc};
 
 const ROOMS: [&str; 3] = ["lamp", "chair", "clock"];

@@ -4,7 +4,7 @@ mod process;
 mod replicas;
 mod verbs;
 
-use process::free_port;
+use gavel_testkit::blocking::free_port;
 use verbs::{done, gavel, in_force, start, start_redis};
 
 #[test]

@@ -2,9 +2,10 @@
 //! and is stopped, while bids flow all the time.
 
 use super::{
-    process::{POLL, Process, free_port},
+    process::{POLL, Process},
     verbs::{done, in_force, start, start_redis},
 };
+use gavel_testkit::blocking::free_port;
 use rustix::process::Signal;
 use serde_json::Value;
 use std::{path::Path, thread};
