@@ -145,17 +145,13 @@ impl Book {
     fn acked(&self, room: &RoomId, bidder: &UserId, bid: &BidId, seq: Seq, amount: Amount) {
         let stored = self.shared.with(|store| {
             let events = store.rooms.get(room).map_or(&[][..], |room| &room.events);
-            events.iter().any(|stored| match &stored.event.kind {
-                EventKind::BidAccepted { bidder: who, bid_id, amount: much, .. } => {
-                    (stored.event.seq, who, bid_id, *much) == (seq, bidder, bid, amount)
-                }
-                EventKind::Created { .. }
-                | EventKind::Opened { .. }
-                | EventKind::Paused { .. }
-                | EventKind::Resumed { .. }
-                | EventKind::Credited { .. }
-                | EventKind::Closed { .. }
-                | EventKind::Reopened { .. } => false,
+            events.iter().any(|stored| {
+                let EventKind::BidAccepted { bidder: who, bid_id, amount: much, .. } =
+                    &stored.event.kind
+                else {
+                    return false;
+                };
+                (stored.event.seq, who, bid_id, *much) == (seq, bidder, bid, amount)
             })
         });
         if !stored {
