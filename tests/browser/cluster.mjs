@@ -88,11 +88,23 @@ function forward(client, [port, ...others]) {
   client.on('close', () => node.destroy());
 }
 
-/** Ports that were free a moment ago. */
+/**
+ * Ports that were free a moment ago, below those that systems give to whoever connects: one of those
+ * may have become somebody's when a process comes to listen.
+ */
 async function freePorts(count) {
-  const servers = Array.from({ length: count }, () => createServer());
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))));
-  const ports = servers.map((server) => server.address().port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
+  const ports = new Set();
+  while (ports.size < count) {
+    const port = 10_000 + Math.floor(Math.random() * 22_000);
+    if (await isFree(port)) ports.add(port);
+  }
+  return [...ports];
+}
+
+function isFree(port) {
+  const server = createServer();
+  return new Promise((resolve) => {
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
 }

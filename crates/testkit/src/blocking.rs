@@ -1,6 +1,12 @@
 //! Waiting without a runtime, for tests of processes.
 
-use std::{net::TcpListener, thread, time::Duration};
+use std::{
+    net::TcpListener,
+    process,
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::Duration,
+};
 
 /// How often to look at something that takes a moment, and how many times:
 /// processes that start on a busy machine need more than [`crate::PATIENCE`].
@@ -20,12 +26,23 @@ pub fn until<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
     panic!("{what} did not come");
 }
 
-/// A port that nobody listens on, for a process that has to be told one.
+/// Ports below those that systems give to whoever connects: one of those may
+/// have become somebody's between our look at it and a process that listens.
+const PORTS: (u16, u16) = (10_000, 32_000);
+/// How far apart the processes with the ids n and n + 1 begin to look, a prime.
+const STRIDE: u32 = 7_919;
+
+/// A port that nobody listens on and that no other call has returned, for a
+/// process that has to be told one.
 ///
 /// # Panics
 /// If there is none.
 #[must_use]
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").port()
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let (first, count) = (PORTS.0, u32::from(PORTS.1 - PORTS.0));
+    let begin = process::id().wrapping_mul(STRIDE);
+    let next = || begin.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed)) % count;
+    let mut ports = (0..count).map(|_| first + u16::try_from(next()).expect("below the last"));
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }

@@ -2,10 +2,10 @@
 
 use super::{
     gavel::{Gavel, binary},
-    process::free_port,
     report::{Report, Section},
 };
 use crate::Outcome;
+use gavel_testkit::blocking::free_port;
 use serde_json::Value;
 use std::{
     net::TcpStream,
@@ -97,7 +97,7 @@ impl Acks {
 
 impl Redis {
     pub(crate) fn start(fsync: &str) -> Outcome<Self> {
-        let (folder, port) = (tempfile::tempdir()?, free_port()?);
+        let (folder, port) = (tempfile::tempdir()?, free_port());
         let child = Command::new("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
             .args(["--appendonly", "yes", "--appendfsync", fsync, "--dir"])

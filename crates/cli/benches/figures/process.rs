@@ -3,7 +3,6 @@
 use crate::Outcome;
 use std::{
     io::{BufRead as _, BufReader},
-    net::TcpListener,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -56,9 +55,4 @@ impl Drop for Process {
         drop(self.child.kill());
         drop(self.child.wait());
     }
-}
-
-/// A port that nobody listens on.
-pub(crate) fn free_port() -> Outcome<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

@@ -17,7 +17,9 @@ const BIDS_PER_SECOND: u32 = 600;
 const SOCKETS: u32 = 36;
 /// Bids that a room accepts before a fault, and after it.
 const BIDS_BETWEEN: u64 = 30;
-/// The version of the limits once ours are set.
+/// Lines of a process's log to print where a scenario fails.
+const LAST: usize = 40;
+/// The version of the limits once ours are set, or more if it took several tries.
 const LIMITS: u64 = 2;
 
 /// What runs; all of it ends with this value.
@@ -35,30 +37,28 @@ pub(crate) struct Cluster {
 // === impl Cluster ===
 
 impl Cluster {
-    /// Starts everything and waits until bids are accepted in each room.
-    pub(crate) fn start(network: Option<Network>, redis: Shape) -> Self {
+    /// Only Redis runs yet.
+    pub(crate) fn new(network: Option<Network>, redis: Shape) -> Self {
         let place = Place::new(network, redis);
         let grpc = REPLICAS.map(|_| free_port());
         let redis = Redis::start(&place);
-        let mut cluster = Self {
-            replicas: place.replicas(grpc),
-            nodes: place.nodes(grpc),
-            redis,
-            load: None,
-            grpc,
-            place,
-        };
-        for member in &mut cluster.replicas {
-            member.start(&cluster.place, GAVEL);
+        let (replicas, nodes) = (place.replicas(grpc), place.nodes(grpc));
+        Self { redis, replicas, nodes, load: None, grpc, place }
+    }
+
+    /// Starts everything else and waits until bids are accepted in each room.
+    pub(crate) fn start(&mut self) {
+        for member in &mut self.replicas {
+            member.start(&self.place, GAVEL);
             member.process().says("control plane listens");
         }
-        for member in &mut cluster.nodes {
-            member.start(&cluster.place, GAVEL);
+        for member in &mut self.nodes {
+            member.start(&self.place, GAVEL);
+            member.process().says("node listens");
         }
-        cluster.prepare();
-        cluster.load = Some(cluster.bid());
-        cluster.bids_flow();
-        cluster
+        self.prepare();
+        self.load = Some(self.bid());
+        self.bids_flow();
     }
 
     fn prepare(&self) {
@@ -136,7 +136,6 @@ impl Cluster {
         self.nodes_are_there();
     }
 
-    /// Waits until a node has found rooms that another one owns by now.
     /// How often this node has found that a room is not its own any more: an
     /// append was fenced, or control said so before the next append.
     pub(crate) fn stepped_down(&mut self, node: usize) -> usize {
@@ -270,7 +269,18 @@ impl Cluster {
         self.place.path().join("history.jsonl")
     }
 
-    /// What each process has said, for whoever looks for the cause of a fault.
+    /// What each of our processes has said last.
+    pub(crate) fn last_words(&self) -> String {
+        let last = |member: &Member| {
+            let log = member.process.as_ref().map(Process::log).unwrap_or_default();
+            let from = log.lines().count().saturating_sub(LAST);
+            let lines: Vec<_> = log.lines().skip(from).collect();
+            format!("--- {} ---\n{}\n", member.name, lines.join("\n"))
+        };
+        self.replicas.iter().chain(&self.nodes).map(last).collect()
+    }
+
+    /// All that was said, for whoever looks for the cause of a fault.
     pub(crate) fn keep_logs(self) -> PathBuf {
         self.place.keep()
     }
@@ -279,7 +289,7 @@ impl Cluster {
         until("all nodes", || {
             let nodes = self.verb("nodes list")?;
             let ready =
-                |node: &&Value| node.get("limitsVersion").and_then(Value::as_u64) == Some(LIMITS);
+                |node: &&Value| node.get("limitsVersion").and_then(Value::as_u64) >= Some(LIMITS);
             (nodes.as_array()?.iter().filter(ready).count() == NODES.len()).then_some(())
         });
     }

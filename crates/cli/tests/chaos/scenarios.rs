@@ -96,15 +96,19 @@ pub(crate) fn named(name: &str) -> Scenario {
 /// Runs a scenario once; panics if anything is not as it must be, and keeps
 /// what all processes have said.
 pub(crate) fn run(scenario: Scenario) -> Outcome {
-    let mut cluster = Cluster::start(scenario.needs_network.then(Network::new), scenario.redis);
+    let mut cluster = Cluster::new(scenario.needs_network.then(Network::new), scenario.redis);
     let ran = std::panic::catch_unwind(AssertUnwindSafe(|| judged(scenario, &mut cluster)));
     match ran {
         Ok(outcome) => outcome,
-        Err(_) => panic!("{}: see {}", scenario.name, cluster.keep_logs().display()),
+        Err(_) => {
+            let last = cluster.last_words();
+            panic!("{}: see {}\n{last}", scenario.name, cluster.keep_logs().display())
+        }
     }
 }
 
 fn judged(scenario: Scenario, cluster: &mut Cluster) -> Outcome {
+    cluster.start();
     let affected = (scenario.fault)(cluster);
     cluster.bids_flow();
     let report = cluster.finish();

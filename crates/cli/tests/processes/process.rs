@@ -16,24 +16,24 @@ pub(crate) const POLL: (Duration, u32) = (Duration::from_millis(50), 600);
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
-    log: PathBuf,
+    file: PathBuf,
 }
 
 // === impl Process ===
 
 impl Process {
     pub(crate) fn start(folder: &Path, name: &str, command: &mut Command) -> Self {
-        let log = folder.join(format!("{name}.log"));
-        let out = File::create(&log).expect("a log file");
+        let file = folder.join(format!("{name}.log"));
+        let out = File::create(&file).expect("a log file");
         let err = out.try_clone().expect("the same file");
         let child = command.stdout(out).stderr(err).stdin(Stdio::null()).spawn();
-        Self { child: child.unwrap_or_else(|error| panic!("{name} does not start: {error}")), log }
+        Self { child: child.unwrap_or_else(|error| panic!("{name} does not start: {error}")), file }
     }
 
     /// Waits until the log says so.
     pub(crate) fn says(&mut self, words: &str) {
         for _ in 0..POLL.1 {
-            let log = std::fs::read_to_string(&self.log).expect("the log");
+            let log = self.log();
             if log.contains(words) {
                 return;
             }
@@ -41,12 +41,17 @@ impl Process {
             assert!(ended.is_none(), "it ended with {ended:?}:\n{log}");
             thread::sleep(POLL.0);
         }
-        panic!("{words:?} never came:\n{}", std::fs::read_to_string(&self.log).expect("the log"));
+        panic!("{words:?} never came:\n{}", self.log());
+    }
+
+    /// What it has said by now.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.file).expect("the log")
     }
 
     /// How often the log says so by now.
     pub(crate) fn said(&self, words: &str) -> usize {
-        std::fs::read_to_string(&self.log).expect("the log").matches(words).count()
+        self.log().matches(words).count()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -60,7 +65,7 @@ impl Process {
         self.signal(Signal::TERM);
         for _ in 0..POLL.1 {
             if let Some(status) = self.child.try_wait().expect("it can be waited for") {
-                let log = std::fs::read_to_string(&self.log).expect("the log");
+                let log = self.log();
                 assert!(status.success(), "{status:?}:\n{log}");
                 return log;
             }
