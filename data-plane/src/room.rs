@@ -15,7 +15,7 @@ use crate::{
 };
 use gavel_proto::relay::v1 as wire;
 use gavel_rules::{
-    auction::{AuctionRules, Bid, RejectReason, Rejected, Verdict, View},
+    auction::{AuctionRules, Bid, GuestAccess, RejectReason, Rejected, Verdict, View},
     id::{NodeId, RoomId, SessionId},
     order::{Epoch, Generation, Position},
     time::{Millis, Timestamp},
@@ -26,6 +26,7 @@ use tokio::sync::{mpsc, oneshot};
 
 mod deputy;
 mod edge;
+mod fresh;
 mod handoff;
 mod hub;
 mod load;
@@ -301,6 +302,15 @@ impl Ask {
         let rejected = self.rejected(RejectReason::Unavailable, view, shell.now());
         let rejected = Rejected { retry_after: Some(RETRY_AFTER), ..rejected };
         self.answer(shell, room, Verdict::Rejected(rejected), "");
+    }
+
+    /// The answer that needs no auction, if there is one.
+    pub(crate) fn refusal(&self, view: &View, now: Timestamp) -> Option<Rejected> {
+        if self.limited.is_some() {
+            return Some(self.rejected(RejectReason::RateLimited, Some(view), now));
+        }
+        let forbidden = self.guest && view.guests != GuestAccess::Bid;
+        forbidden.then(|| self.rejected(RejectReason::Forbidden, Some(view), now))
     }
 
     /// A refusal for a reason outside the auction's rules.

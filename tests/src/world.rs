@@ -5,7 +5,7 @@ use gavel_control_plane::ControlPlane;
 use gavel_data_plane::{
     Node,
     config::RedisConfig,
-    store::{self, RoomStore},
+    store::{self, Appended, RoomStore},
 };
 use gavel_proto::{
     admin::v1 as admin,
@@ -18,8 +18,9 @@ use gavel_proto::{
 };
 use gavel_rules::{
     amount::Amount,
-    auction::{AuctionRules, GuestAccess, IncrementTable, StoredEvent},
+    auction::{self, AuctionRules, Bid, GuestAccess, IncrementTable, StoredEvent},
     audit,
+    order::Version,
     time::{Millis, Timestamp},
 };
 use gavel_runtime::{clock, grpc};
@@ -268,6 +269,32 @@ impl World {
             let events = body.lines().map(serde_json::from_str::<StoredEvent>);
             stream.events.extend(events.map(|event| event.expect("an event")));
         }
+    }
+
+    /// Stores a bid in a room as a node would that its owner cannot hear of.
+    ///
+    /// # Panics
+    /// If it is not accepted.
+    pub async fn append_unseen(&self, room: &str, bidder: &str, amount: u64, bid_id: &str) {
+        let room = room.parse().expect("an id");
+        let mut loaded = self.store.load(&room).await.expect("a store");
+        let bid = Bid {
+            bidder: bidder.parse().expect("an id"),
+            bid_id: bid_id.parse().expect("an id"),
+            amount: minor(amount),
+            flags: Version::new(0),
+            limits: Version::new(0),
+        };
+        let seq = loaded.auction.view().seq;
+        let mut actions = Vec::new();
+        loaded.auction.step(auction::Input::Bid { bid, token: 0 }, loaded.now, &mut actions);
+        let events = actions.into_iter().filter_map(|action| match action {
+            auction::Action::Append(event) => Some(event),
+            auction::Action::Answer { .. } | auction::Action::Refused(_) => None,
+        });
+        let (guard, events) = (loaded.auction.guard(), events.collect::<Vec<_>>());
+        let appended = self.store.append(&room, loaded.epoch, seq, guard, &events).await;
+        assert!(matches!(appended, Ok(Appended::Stored { .. })), "{appended:?}");
     }
 
     /// The owner of a room and its epoch, as the store of rooms holds them.

@@ -104,3 +104,26 @@ async fn a_bid_that_is_under_way_when_the_line_falls_silent_is_settled() {
     world.audited(room.owner, ROOM).await;
     world.stop().await;
 }
+
+#[tokio::test]
+async fn no_refusal_comes_from_what_was_true_before_its_bid() {
+    let redis = RedisServer::start().await;
+    let world = World::with(Options { redis_url: Some(redis.url()), ..Options::default() }).await;
+    let room = world.room(ROOM, rules()).await;
+    let mut ada = Client::with_token(room.owner, Protocol::V1, &token::bidder("ada")).await;
+    let mut bob = Client::with_token(room.owner, Protocol::V1, &token::bidder("bob")).await;
+    ada.accepted(ROOM, 100, "a-1").await;
+    // As far as the owner has heard, Ada holds the high bid.
+    world.append_unseen(ROOM, "bob", 200, "b-1").await;
+    ada.accepted(ROOM, 300, "a-2").await;
+
+    // And a retry of what is stored is no bid too many.
+    world.limits(|limits| limits.bids_per_user_max = 1).await;
+    bob.accepted(ROOM, 400, "b-2").await;
+    world.append_unseen(ROOM, "ada", 500, "a-3").await;
+    world.append_unseen(ROOM, "bob", 600, "b-3").await;
+    bob.accepted(ROOM, 600, "b-3").await;
+    assert_eq!(bob.rejected(ROOM, 700, "b-4").await, "rate_limited");
+    world.audited(room.owner, ROOM).await;
+    world.stop().await;
+}

@@ -15,19 +15,12 @@
 
 use super::{
     Assignment,
-    owner::{Done, Owner},
+    owner::Owner,
     task::{Role, Room},
 };
-use crate::store::StoreError;
-use futures::FutureExt as _;
 use gavel_rules::time::{Millis, Timestamp};
-use std::sync::Arc;
 
-/// How often a deputy looks for what others appended.
-const DEPUTY_LOOKS: Millis = Millis::new(200);
-/// How often an owner does that has lost an edge: it may have a deputy there.
-const OWNER_LOOKS: Millis = Millis::new(1_000);
-/// For how long it does.
+/// For how long an owner that lost an edge looks for what a deputy there appends.
 const WATCHFUL: Millis = Millis::new(30_000);
 
 // === impl Room ===
@@ -83,65 +76,13 @@ impl Room {
                 && assignment.epoch <= owner.epoch()
         })
     }
-
-    /// Looks for what others appended, if others may and it is time to.
-    pub(super) fn look(&mut self, now: Timestamp) -> Option<Timestamp> {
-        let Role::Owner(owner) = &mut self.role else { return None };
-        if !owner.is_contested(now) {
-            return None;
-        }
-        if owner.look_at > now {
-            return Some(owner.look_at);
-        }
-        self.start_look(now);
-        None
-    }
-
-    /// Looks before bids are decided where others may have appended: a refusal
-    /// must not come from what was true before its bid came. True if bids have
-    /// to wait for it.
-    pub(super) fn look_first(&mut self, now: Timestamp) -> bool {
-        let Role::Owner(owner) = &self.role else { return false };
-        let stale = owner.is_contested(now) && owner.fresh_for == 0 && !self.bids.is_empty();
-        if stale {
-            self.start_look(now);
-        }
-        stale
-    }
-
-    /// How many of the waiting bids may be decided on the state in memory.
-    pub(super) fn take_decidable(&mut self, now: Timestamp) -> usize {
-        let Role::Owner(owner) = &mut self.role else { return 0 };
-        let fresh_for = std::mem::take(&mut owner.fresh_for);
-        if owner.is_contested(now) { fresh_for } else { usize::MAX }
-    }
-
-    fn start_look(&mut self, now: Timestamp) {
-        let Role::Owner(owner) = &mut self.role else { return };
-        let interval = if owner.stands_in_for().is_some() { DEPUTY_LOOKS } else { OWNER_LOOKS };
-        owner.look_at = now.saturating_add(interval);
-        owner.asked_for = self.bids.len();
-        let (shell, id, after) = (Arc::clone(&self.shell), self.id.clone(), owner.seq());
-        let look = async move { shell.store.range(&id, after, 1).await };
-        self.work = Some(look.map(|found| Done::Looked(found.map(|new| !new.is_empty()))).boxed());
-    }
-
-    /// What a look found.
-    pub(super) fn on_looked(&mut self, found: Result<bool, StoreError>) {
-        let Role::Owner(owner) = &mut self.role else { return };
-        match found {
-            Ok(false) => owner.fresh_for = owner.asked_for,
-            Ok(true) => self.reload(Timestamp::new(0)),
-            Err(error) => self.on_trouble(&error),
-        }
-    }
 }
 
 // === impl Owner ===
 
 impl Owner {
     /// Whether others may append as well.
-    fn is_contested(&self, now: Timestamp) -> bool {
+    pub(super) fn is_contested(&self, now: Timestamp) -> bool {
         self.stands_in_for().is_some() || self.watchful_until > now
     }
 
@@ -156,6 +97,7 @@ mod tests {
     use super::*;
     use crate::{config::Config, node, store};
     use gavel_rules::order::Epoch;
+    use std::sync::Arc;
 
     #[tokio::test]
     async fn an_owner_that_nobody_handed_its_room_to_looks_for_what_deputies_append() {

@@ -49,6 +49,8 @@ pub(super) struct Owner {
     /// Bids, the first of those that wait, that had come before the state in
     /// memory was the stored one.
     pub(super) fresh_for: usize,
+    /// A refusal of waiting bids may be stale, see [`super::fresh`].
+    pub(super) doubted: bool,
     /// The last events that the store may lose.
     pub(super) tail: Tail,
     /// The stored room is to be compared with what was told.
@@ -116,6 +118,15 @@ fn store_backoff() -> Backoff {
         .unwrap_or_else(|_| Backoff::standard())
 }
 
+/// What is to be stored.
+fn events_of(actions: Vec<Action>) -> Vec<Event> {
+    let event = |action| match action {
+        Action::Append(event) => Some(event),
+        Action::Answer { .. } | Action::Refused(_) => None,
+    };
+    actions.into_iter().filter_map(event).collect()
+}
+
 // === impl Owner ===
 
 impl Owner {
@@ -128,6 +139,7 @@ impl Owner {
             watchful_until: at_once,
             asked_for: 0,
             fresh_for: 0,
+            doubted: false,
             tail: Tail::default(),
             recheck: false,
             heard: Position::default(),
@@ -171,6 +183,11 @@ impl Owner {
 
     pub(super) fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// The auction in memory.
+    pub(super) fn auction(&self) -> &Auction {
+        &self.auction
     }
 
     /// Since then bids could not be taken, as far as this owner had the room.
@@ -311,37 +328,44 @@ impl Room {
         {
             return self.obey(command, done, now);
         }
-        let mut asks = HashMap::new();
         if actions.is_empty() {
-            self.decide_bids(now, &mut asks, &mut actions);
+            return self.decide_bids(now);
         }
-        self.commit(actions, asks, now);
+        self.append(events_of(actions), now);
     }
 
-    fn decide_bids(
-        &mut self,
-        now: Timestamp,
-        asks: &mut HashMap<u64, Ask>,
-        actions: &mut Vec<Action>,
-    ) {
-        let most = self.take_decidable(now).min(BATCH_MAX);
-        for token in 0..u64::try_from(most).unwrap_or(u64::MAX) {
+    fn decide_bids(&mut self, now: Timestamp) {
+        let (most, proven) = self.take_decidable(now);
+        let (mut asks, mut answers) = (HashMap::new(), Vec::new());
+        let mut actions = Vec::new();
+        for token in 0..u64::try_from(most.min(BATCH_MAX)).unwrap_or(u64::MAX) {
             let Some(mut ask) = self.bids.pop_front() else { break };
             self.trace(&mut ask);
             self.load.decides();
-            let Role::Owner(owner) = &self.role else { return };
+            let Role::Owner(owner) = &mut self.role else { return };
             let known = owner.auction.answer_for(&ask.bid.bidder, &ask.bid.bid_id).is_some();
-            let view = owner.auction.view();
-            if let Some(rejected) = self.refusal(&ask, &view, now).filter(|_| !known) {
-                ask.answer(&self.shell, &self.id, Verdict::Rejected(rejected), "");
+            let refusal = ask.refusal(&owner.auction.view(), now).filter(|_| !known);
+            if let Some(refusal) = refusal {
+                answers.push((ask, Verdict::Rejected(refusal)));
                 continue;
             }
             let bid = ask.bid.clone();
             asks.insert(token, ask);
-            let Role::Owner(owner) = &mut self.role else { return };
             let input = auction::Input::Bid { bid, token };
-            owner.wake_at = owner.auction.step(input, now, actions);
+            owner.wake_at = owner.auction.step(input, now, &mut actions);
         }
+        answers.extend(actions.iter().filter_map(|action| match action {
+            Action::Answer { token, verdict } => Some((asks.remove(token)?, verdict.clone())),
+            Action::Append(_) | Action::Refused(_) => None,
+        }));
+        debug_assert!(asks.is_empty(), "every bid is answered");
+        let events = events_of(actions);
+        if events.is_empty() {
+            return self.answer(answers, proven, now);
+        }
+        let Role::Owner(owner) = &mut self.role else { return };
+        owner.batch = answers;
+        self.append(events, now);
     }
 
     /// Gives a bid of this node's own sockets the span that a relayed one
@@ -375,32 +399,7 @@ impl Room {
             return self.command_done(done, refused);
         }
         owner.command = Some(done);
-        self.commit(actions, HashMap::new(), now);
-    }
-
-    /// Answers what nothing has to be stored for, or sends an append off.
-    fn commit(&mut self, actions: Vec<Action>, mut asks: HashMap<u64, Ask>, now: Timestamp) {
-        let Role::Owner(owner) = &mut self.role else { return };
-        let mut events = Vec::new();
-        let mut answers = Vec::new();
-        for action in actions {
-            match action {
-                Action::Append(event) => events.push(event),
-                Action::Answer { token, verdict } => {
-                    answers.extend(asks.remove(&token).map(|ask| (ask, verdict)));
-                }
-                Action::Refused(_) => {}
-            }
-        }
-        debug_assert!(asks.is_empty(), "every bid is answered");
-        if events.is_empty() {
-            for (ask, verdict) in answers {
-                ask.answer(&self.shell, &self.id, verdict, self.shell.store.durability().as_str());
-            }
-            return;
-        }
-        owner.batch = answers;
-        self.append(events, now);
+        self.append(events_of(actions), now);
     }
 
     fn append(&mut self, events: Vec<Event>, sent_at: Timestamp) {

@@ -17,7 +17,7 @@ use crate::{
 };
 use futures::future::{BoxFuture, OptionFuture};
 use gavel_rules::{
-    auction::{GuestAccess, RejectReason, Rejected, Verdict, View},
+    auction::{GuestAccess, RejectReason, Verdict, View},
     id::{RoomId, SessionId},
     order::{Epoch, Generation, Position},
     time::{Millis, Timestamp},
@@ -349,14 +349,5 @@ impl Room {
         self.shell.rooms.seated(self.hub.len(), 0);
         self.shell.rooms.disown(&self.id);
         self.shell.control.forget(&self.id);
-    }
-
-    /// The answer to a bid that needs no auction, if there is one.
-    pub(super) fn refusal(&self, ask: &Ask, view: &View, now: Timestamp) -> Option<Rejected> {
-        if ask.limited.is_some() {
-            return Some(ask.rejected(RejectReason::RateLimited, Some(view), now));
-        }
-        let forbidden = ask.guest && view.guests != GuestAccess::Bid;
-        forbidden.then(|| ask.rejected(RejectReason::Forbidden, Some(view), now))
     }
 }
