@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json};
 use crate::error::{At, FlagError};
 use crate::evaluation::Value;
 use crate::json::Strict;
+use crate::plan::Rollout;
 use crate::targeting;
 
 /// The longest document that is read.
@@ -24,6 +25,7 @@ pub(crate) struct Definition {
     /// A key of `variants`.
     pub(crate) default_variant: String,
     pub(crate) rules: Option<Logic>,
+    pub(crate) rollout: Option<Rollout>,
 }
 
 pub(crate) fn parse(text: &str) -> Result<BTreeMap<String, Definition>, FlagError> {
@@ -64,9 +66,13 @@ fn definition(
     evaluators: &Map<String, Json>,
 ) -> Result<Definition, FlagError> {
     refuse_unknown(flag, &FLAG_KEYS, at)?;
-    if let Some(metadata) = flag.get("metadata") {
-        object(metadata, &at.key("metadata"))?;
-    }
+    let rollout = match flag.get("metadata") {
+        Some(metadata) => {
+            let at = at.key("metadata");
+            Rollout::read(object(metadata, &at)?, &at)?
+        }
+        None => None,
+    };
     let enabled = match text(flag, "state", at)? {
         "ENABLED" => true,
         "DISABLED" => false,
@@ -86,7 +92,7 @@ fn definition(
         Some(rules) => targeting::compile(rules, &at.key("targeting"), evaluators, &names)?,
         None => None,
     };
-    Ok(Definition { enabled, variants, default_variant, rules })
+    Ok(Definition { enabled, variants, default_variant, rules, rollout })
 }
 
 fn variants(flag: &Map<String, Json>, at: &At) -> Result<BTreeMap<String, Value>, FlagError> {

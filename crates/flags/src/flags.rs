@@ -12,6 +12,7 @@ use crate::document::{self, Definition};
 use crate::error::FlagError;
 use crate::evaluation::{Evaluation, Fault, Reason, Value};
 use crate::operators::{ENGINE, FLAG_KEY, FLAGD, TARGETING_KEY, TIMESTAMP};
+use crate::plan::Rollout;
 
 /// The flags of one document; clones share it.
 #[derive(Debug, Clone, Default)]
@@ -52,6 +53,17 @@ impl Flags {
     /// Whether there are no flags.
     pub fn is_empty(&self) -> bool {
         self.flags.is_empty()
+    }
+
+    /// Each flag that is rolled out or was, with its rollout.
+    pub fn rollouts(&self) -> impl Iterator<Item = (&str, &Rollout)> {
+        self.flags.iter().filter_map(|(key, flag)| Some((key.as_str(), flag.rollout.as_ref()?)))
+    }
+
+    /// The variant of a flag for a subject; none where the caller's default applies.
+    pub fn variant(&self, key: &str, context: &Context) -> Option<&str> {
+        let choice = self.choose(key, context).ok().flatten()?;
+        Some(choice.variant)
     }
 
     /// The answer of a flag for a subject, with its reason.
