@@ -6,7 +6,8 @@ const AREAS: [&str; 7] = ["common", "fleet", "config", "telemetry", "relay", "ad
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=gavel");
-    let files: Vec<String> = AREAS.iter().map(|a| format!("gavel/{a}/v1/{a}.proto")).collect();
+    let mut files: Vec<String> = AREAS.iter().map(|a| format!("gavel/{a}/v1/{a}.proto")).collect();
+    files.push("gavel/admin/v1/rollout.proto".to_owned());
     let descriptors = protox::Compiler::new(["."])?
         .include_source_info(true)
         .include_imports(true)

@@ -7,6 +7,7 @@ mod fleet;
 mod forward;
 mod metrics;
 mod nodes;
+mod rollouts;
 mod rooms;
 mod status;
 mod telemetry;
@@ -27,7 +28,7 @@ use gavel_proto::{
     admin::v1::{
         flag_service_server::FlagServiceServer, limit_service_server::LimitServiceServer,
         metrics_service_server::MetricsServiceServer, node_service_server::NodeServiceServer,
-        room_service_server::RoomServiceServer,
+        rollout_service_server::RolloutServiceServer, room_service_server::RoomServiceServer,
     },
     config::v1::config_service_server::ConfigServiceServer,
     fleet::v1::fleet_service_server::FleetServiceServer,
@@ -40,7 +41,7 @@ use gavel_runtime::{
     tasks,
 };
 use parking_lot::Mutex;
-use status::CallError;
+pub(crate) use status::CallError;
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming, service::interceptor::InterceptedService};
@@ -73,7 +74,7 @@ async fn first_message<T>(stream: &mut Streaming<T>) -> Result<T, Status> {
 impl Services {
     /// What decides, under which term; an error while this replica does not
     /// lead.
-    fn leading(&self) -> Result<(Term, Driver), CallError> {
+    pub(crate) fn leading(&self) -> Result<(Term, Driver), CallError> {
         match self.replica.standing() {
             Standing::Leads { term, driver, acting: true } => Ok((term, driver)),
             Standing::Leads { .. } | Standing::Follows(_) => Err(CallError::NoLeader),
@@ -116,6 +117,7 @@ async fn report_health(health: HealthReporter, services: Services) {
             health.set_serving::<NodeServiceServer<Services>>().await;
             health.set_serving::<LimitServiceServer<Services>>().await;
             health.set_serving::<FlagServiceServer<Services>>().await;
+            health.set_serving::<RolloutServiceServer<Services>>().await;
             health.set_serving::<MetricsServiceServer<Services>>().await;
         } else {
             health.set_not_serving::<TelemetryServiceServer<Services>>().await;
@@ -123,6 +125,7 @@ async fn report_health(health: HealthReporter, services: Services) {
             health.set_not_serving::<NodeServiceServer<Services>>().await;
             health.set_not_serving::<LimitServiceServer<Services>>().await;
             health.set_not_serving::<FlagServiceServer<Services>>().await;
+            health.set_not_serving::<RolloutServiceServer<Services>>().await;
             health.set_not_serving::<MetricsServiceServer<Services>>().await;
         }
         tokio::select! {
@@ -163,6 +166,7 @@ pub(crate) async fn serve(services: Services, listener: TcpListener, config: &Co
         .add_service(admin!(NodeServiceServer))
         .add_service(admin!(LimitServiceServer))
         .add_service(admin!(FlagServiceServer))
+        .add_service(admin!(RolloutServiceServer))
         .add_service(admin!(MetricsServiceServer))
         .serve_with_incoming_shutdown(net::incoming(listener), stop.clone().cancelled_owned())
         .await;

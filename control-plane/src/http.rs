@@ -62,6 +62,8 @@ pub(crate) struct HttpState {
     pub(crate) moves: AtomicU64,
     /// Documents that nodes refused.
     pub(crate) config_refused: AtomicU64,
+    /// Rollouts that a guard has ended.
+    pub(crate) rollbacks: AtomicU64,
 }
 
 // === impl HttpState ===
@@ -80,6 +82,7 @@ impl HttpState {
             assignments: AtomicU64::new(0),
             moves: AtomicU64::new(0),
             config_refused: AtomicU64::new(0),
+            rollbacks: AtomicU64::new(0),
         }
     }
 

@@ -10,6 +10,7 @@ mod http;
 mod leader;
 mod limits;
 mod replica;
+mod rollout;
 mod rollup;
 mod server;
 pub mod store;

@@ -12,6 +12,7 @@ mod histogram;
 mod series;
 #[cfg(test)]
 mod tests;
+mod trials;
 
 use gavel_proto::{
     admin::v1::{Percentiles, Sample},
@@ -24,6 +25,8 @@ use gavel_rules::{
 use std::collections::BTreeMap;
 
 pub(crate) use self::histogram::Merged;
+use self::trials::Trials;
+use crate::rollout::Groups;
 
 /// Nodes that are kept; the reports of further ones are not taken.
 const NODES_MAX: usize = 1_000;
@@ -39,6 +42,7 @@ const SILENCE: Millis = Millis::new(60_000);
 pub(crate) struct Rollup {
     nodes: BTreeMap<NodeId, Reported>,
     left: Totals,
+    left_trials: Trials,
 }
 
 /// What one run of a node reported.
@@ -49,6 +53,7 @@ struct Reported {
     heard_at: Option<Timestamp>,
     totals: Totals,
     gauges: BTreeMap<String, i64>,
+    trials: Trials,
 }
 
 /// Values that only rise.
@@ -147,6 +152,16 @@ impl Rollup {
         sums
     }
 
+    /// Both groups of each rollout that any node counts or counted, by its flag
+    /// and its start.
+    pub(crate) fn trials(&self) -> BTreeMap<(String, u64), Groups> {
+        let mut sums = self.left_trials.clone();
+        for node in self.nodes.values() {
+            sums.add(&node.trials);
+        }
+        sums.into_groups()
+    }
+
     fn totals(&self) -> impl Iterator<Item = &Totals> {
         self.nodes.values().map(|node| &node.totals).chain([&self.left])
     }
@@ -172,6 +187,7 @@ impl Rollup {
     /// Adds what a run reported to what is left behind.
     fn end(&mut self, node: &NodeId) {
         let Some(ended) = self.nodes.remove(node) else { return };
+        self.left_trials.add(&ended.trials);
         for (name, value) in ended.totals.counters {
             if let Some(sum) = self.left.counters.get_mut(&name) {
                 *sum = sum.saturating_add(value);
@@ -193,8 +209,8 @@ impl Rollup {
 
 impl Reported {
     fn new(incarnation: Incarnation) -> Self {
-        let (totals, gauges) = (Totals::default(), BTreeMap::new());
-        Self { incarnation, heard_at: None, totals, gauges }
+        let (totals, gauges, trials) = (Totals::default(), BTreeMap::new(), Trials::default());
+        Self { incarnation, heard_at: None, totals, gauges, trials }
     }
 
     fn is_live(&self, now: Timestamp, max_age: Millis) -> bool {
@@ -204,6 +220,7 @@ impl Reported {
     fn take(&mut self, report: StreamReportsRequest, now: Timestamp) {
         self.heard_at = Some(now);
         self.gauges.clear();
+        self.trials.follow(report.trials);
         for counter in report.counters {
             if let Some(held) = self.totals.counters.get_mut(&counter.name) {
                 // Reports may overtake each other.

@@ -5,6 +5,7 @@ use crate::{
     grpc::{self, Documents, Holders, Services},
     http::{self, HttpState},
     replica::{self, Office, Replica, Standing},
+    rollout,
     rollup::Rollup,
     store::{self, Candidate, ClusterStore},
 };
@@ -85,6 +86,7 @@ impl ControlPlane {
             lease,
             stop: tasks.token(),
         };
+        drop(tasks.spawn("rollouts", rollout::run(services.clone())));
         drop(tasks.spawn("grpc", async move { grpc::serve(services, grpc, &config).await }));
         tracing::info!(grpc = %grpc_addr, http = %http_addr, "control plane listens");
         Ok(Self { grpc_addr, http_addr, replica, tasks })

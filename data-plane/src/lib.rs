@@ -21,6 +21,7 @@ pub mod session;
 pub mod settings;
 mod socket;
 pub mod store;
+pub mod trials;
 
 pub use config::Config;
 pub use node::Node;

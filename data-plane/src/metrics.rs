@@ -22,7 +22,7 @@ pub use self::table::Table;
 
 /// Bounds of the durations of a bid's way, in seconds. The same on every node and in every
 /// release, or sums over nodes would be wrong.
-const BID_BOUNDS: &[f64] = &[
+pub(crate) const BID_BOUNDS: &[f64] = &[
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5,
     1.0, 2.5, 5.0,
 ];
@@ -153,6 +153,7 @@ impl Metrics {
                 self.fanout_seconds.report("gavel_fanout_seconds"),
                 self.fanout_recipients.report("gavel_fanout_recipients"),
             ],
+            trials: Vec::new(),
         }
     }
 

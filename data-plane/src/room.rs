@@ -11,6 +11,7 @@ use crate::{
     close::CloseCode,
     codec::json::{self, ClientError, Dialect, ErrorCode},
     node::Shell,
+    settings::Subjects,
     socket::Socket,
 };
 use gavel_proto::relay::v1 as wire;
@@ -274,7 +275,15 @@ impl Ask {
             Reply::Task(asker) => drop(asker.send((verdict, durability.to_owned()))),
             Reply::Socket(member) => {
                 // Each bid counts once: where its socket is.
-                shell.metrics.bid_answered(&verdict, shell.now().since(self.since));
+                let after = shell.now().since(self.since);
+                shell.metrics.bid_answered(&verdict, after);
+                let subjects = Subjects {
+                    user: Some(&self.bid.bidder),
+                    room: Some(room),
+                    session: Some(&member.session),
+                    node: Some(&shell.id),
+                };
+                shell.live.get().trials.bid_answered(subjects, &verdict, after);
                 member.socket.send_text(&answer_text(&member, room, &verdict, durability));
             }
             Reply::Relay { edge, token } => {

@@ -1,6 +1,7 @@
 //! What the control plane may change while the node runs: limits and flags.
 //! Each use reads the newest value at the moment it needs it.
 
+use crate::trials::Trials;
 use gavel_flags::{Context, Flags};
 use gavel_proto::{
     config::v1 as wire,
@@ -54,6 +55,21 @@ pub struct Settings {
     pub flags: Arc<Flags>,
     /// Their version; zero is the empty document.
     pub flags_version: Version,
+    /// What is being rolled out by them.
+    pub trials: Trials,
+}
+
+/// Whom a flag is asked for, as far as that is known.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Subjects<'a> {
+    /// The user.
+    pub user: Option<&'a UserId>,
+    /// The room.
+    pub room: Option<&'a RoomId>,
+    /// The session.
+    pub session: Option<&'a SessionId>,
+    /// The node.
+    pub node: Option<&'a NodeId>,
 }
 
 /// A flag that decides something here.
@@ -156,6 +172,7 @@ impl Default for Live {
             limits_version: Version::new(0),
             flags: Arc::new(Flags::empty()),
             flags_version: Version::new(0),
+            trials: Trials::default(),
         };
         Self { sender: Arc::new(watch::Sender::new(Arc::new(settings))) }
     }
@@ -187,6 +204,7 @@ impl Live {
     pub fn set_flags(&self, flags: Flags, version: Version) {
         self.sender.send_modify(|settings| {
             let settings = Arc::make_mut(settings);
+            settings.trials = settings.trials.next(&flags);
             settings.flags = Arc::new(flags);
             settings.flags_version = version;
         });
@@ -199,19 +217,28 @@ impl Settings {
     /// Decides by flag how a member of a room gets its updates. Without an
     /// answer from the flags both are on, as the seed asks for.
     #[must_use]
-    pub fn delivery(
-        &self,
-        room: &RoomId,
-        user: &UserId,
-        session: &SessionId,
-        node: &NodeId,
-    ) -> Delivery {
-        let subjects = [user.as_ref(), room.as_ref(), session.as_ref(), node.as_ref()];
-        let context = SUBJECTS
-            .iter()
-            .zip(subjects)
-            .fold(Context::new(user.as_ref()), |context, ((name, _), id)| context.with(*name, id));
+    pub fn delivery(&self, subjects: Subjects<'_>) -> Delivery {
+        let context = subjects.context();
         let is_on = |switch: Switch| self.flags.bool_value(switch.key, &context, switch.default);
         Delivery { changed_fields: is_on(CHANGED_FIELDS), batching: is_on(BATCHING) }
+    }
+}
+
+// === impl Subjects ===
+
+impl Subjects<'_> {
+    /// What rules may look at, by the names of [`SUBJECTS`].
+    #[must_use]
+    pub fn context(self) -> Context {
+        let Self { user, room, session, node } = self;
+        let ids: [Option<&str>; 4] = [
+            user.map(AsRef::as_ref),
+            room.map(AsRef::as_ref),
+            session.map(AsRef::as_ref),
+            node.map(AsRef::as_ref),
+        ];
+        let context = Context::new(user.map_or("", AsRef::as_ref));
+        let known = SUBJECTS.iter().zip(ids).filter_map(|((name, _), id)| Some((*name, id?)));
+        known.fold(context, |context, (name, id)| context.with(name, id))
     }
 }

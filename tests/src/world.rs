@@ -11,7 +11,8 @@ use gavel_proto::{
     admin::v1 as admin,
     admin::v1::{
         flag_service_client::FlagServiceClient, limit_service_client::LimitServiceClient,
-        node_service_client::NodeServiceClient, room_service_client::RoomServiceClient,
+        node_service_client::NodeServiceClient, rollout_service_client::RolloutServiceClient,
+        room_service_client::RoomServiceClient,
     },
     common::v1::AuctionState,
     config::v1::Limits,
@@ -316,6 +317,12 @@ impl World {
     #[must_use]
     pub fn flag_service(&self) -> FlagServiceClient<Channel> {
         FlagServiceClient::new(self.channel())
+    }
+
+    /// Rollouts of flags.
+    #[must_use]
+    pub fn rollouts(&self) -> RolloutServiceClient<Channel> {
+        RolloutServiceClient::new(self.channel())
     }
 
     /// Creates a room and waits until it takes bids.

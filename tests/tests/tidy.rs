@@ -75,6 +75,7 @@ fn packages_import_along_the_arrow() {
             &[
                 "gavel-control-plane",
                 "gavel-data-plane",
+                "gavel-flags",
                 "gavel-proto",
                 "gavel-rules",
                 "gavel-runtime",

@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status};
 
 impl Services {
     /// Stores a document that has been checked, and sends it to the nodes.
-    async fn put(
+    pub(crate) async fn put(
         &self,
         name: DocumentName,
         edited_from: u64,

@@ -55,6 +55,9 @@ pub(super) fn page(state: &HttpState, now: Timestamp) -> String {
     let refused = state.config_refused.load(Ordering::Relaxed);
     let help = "Limits or flags that a node refused.";
     page.scalar("gavel_control_config_refused_total", "counter", help, refused);
+    let rollbacks = state.rollbacks.load(Ordering::Relaxed);
+    let help = "Rollouts of flags that went back because the treatment did worse.";
+    page.scalar("gavel_control_rollbacks_total", "counter", help, rollbacks);
     for (family, series) in by_family(rollup.counters()) {
         let name = format!("{}_total", of_cluster(family));
         page.family(&name, "counter", &of_all_nodes(family), &series);

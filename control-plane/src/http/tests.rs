@@ -118,6 +118,7 @@ fn report() -> StreamReportsRequest {
             counts: vec![1, 2, 3],
             sum: 4.5,
         }],
+        trials: Vec::new(),
     }
 }
 

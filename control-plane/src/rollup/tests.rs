@@ -1,7 +1,7 @@
 //! The rollup by example.
 
 use super::*;
-use gavel_proto::telemetry::v1::{Counter, Gauge, Histogram};
+use gavel_proto::telemetry::v1::{self as wire, Counter, Gauge, Histogram};
 
 const MAX_AGE: Millis = Millis::new(3_000);
 
@@ -27,6 +27,7 @@ fn report(node: &str, incarnation: u64, bids: u64, sockets: i64) -> StreamReport
         counters: vec![Counter { name: "gavel_bids".to_owned(), value: bids }],
         gauges: vec![Gauge { name: "gavel_sockets".to_owned(), value: sockets }],
         histograms: vec![histogram],
+        trials: Vec::new(),
     }
 }
 
@@ -117,4 +118,44 @@ fn nodes_are_bounded_and_the_silent_make_room() {
     rollup.report(report("late", 1, 1, 1), later);
     assert_eq!((rollup.nodes.len(), bids(&rollup)), (NODES_MAX, 1_001));
     assert!(!rollup.nodes.contains_key(&id("n-0")), "it was silent for longest");
+}
+
+#[test]
+fn both_groups_of_a_rollout_are_summed_over_nodes_and_runs() {
+    let group = |bids| wire::Group {
+        bids,
+        answer_counts: vec![bids, 0],
+        answer_bounds: vec![0.1],
+        ..wire::Group::default()
+    };
+    let trial = |flag: &str, started_ms, bids| wire::Trial {
+        flag: flag.to_owned(),
+        started_ms,
+        treatment: Some(group(bids)),
+        control: Some(group(10 * bids)),
+    };
+    let reports = |node, incarnation, trials| StreamReportsRequest {
+        trials,
+        ..report(node, incarnation, 0, 0)
+    };
+    let mut rollup = Rollup::default();
+    rollup.report(reports("a", 1, vec![trial("x", 1, 5), trial("y", 1, 7)]), at(0));
+    rollup.report(reports("b", 1, vec![trial("x", 1, 100)]), at(0));
+    // A run reports what it counts still; another run counts anew.
+    rollup.report(reports("a", 1, vec![trial("x", 1, 6), trial("y", 2, 1)]), at(0));
+    rollup.report(reports("a", 2, vec![trial("x", 1, 1000)]), at(0));
+    let mut wrong = trial("z", 1, 1);
+    wrong.control = Some(wire::Group { answer_counts: vec![1], ..group(1) });
+    rollup.report(reports("c", 1, vec![wrong]), at(0));
+    let bids: Vec<_> = rollup
+        .trials()
+        .into_iter()
+        .map(|((flag, started), groups)| {
+            assert_eq!(groups.control.bids, 10 * groups.treatment.bids);
+            assert_eq!(groups.treatment.answers, [groups.treatment.bids, 0]);
+            (flag, started, groups.treatment.bids)
+        })
+        .collect();
+    let expected = [("x", 1, 1106), ("y", 1, 7), ("y", 2, 1)];
+    assert_eq!(bids, expected.map(|(flag, started, bids)| (flag.to_owned(), started, bids)));
 }

@@ -37,6 +37,7 @@ fn report(node: &str, bids: u64) -> StreamReportsRequest {
         counters: vec![Counter { name: "gavel_bids".to_owned(), value: bids }],
         gauges: Vec::new(),
         histograms: vec![histogram],
+        trials: Vec::new(),
     }
 }
 

@@ -34,7 +34,8 @@ async fn stream(shell: &Arc<Shell>, backoff: &mut Backoff) -> anyhow::Result<()>
         loop {
             tick.tick().await;
             shell.count_rooms();
-            let report = shell.metrics.report(&shell.id, shell.incarnation, shell.now());
+            let mut report = shell.metrics.report(&shell.id, shell.incarnation, shell.now());
+            report.trials = shell.live.get().trials.report();
             // The stream's end shows on its other side.
             if sender.send(report).await.is_err() {
                 return std::future::pending::<()>().await;

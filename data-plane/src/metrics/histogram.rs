@@ -62,7 +62,7 @@ impl Histogram {
         self.counts().iter().sum()
     }
 
-    pub(super) fn report(&self, name: &str) -> wire::Histogram {
+    pub(crate) fn report(&self, name: &str) -> wire::Histogram {
         wire::Histogram {
             name: name.to_owned(),
             bounds: self.bounds.to_vec(),

@@ -10,7 +10,7 @@ use crate::{
         frame,
         json::{self, ClientError, Dialect, Standing},
     },
-    settings::{Delivery, Settings},
+    settings::{Delivery, Settings, Subjects},
     socket::BACKLOG_BYTES_MAX,
 };
 use bytes::Bytes;
@@ -251,8 +251,13 @@ impl Hub {
     }
 
     fn class_of(&self, member: &Member, user: &UserId, settings: &Settings) -> Class {
-        let delivery = settings.delivery(&self.room, user, &member.session, &self.node);
-        Class { dialect: member.dialect, delivery }
+        let subjects = Subjects {
+            user: Some(user),
+            room: Some(&self.room),
+            session: Some(&member.session),
+            node: Some(&self.node),
+        };
+        Class { dialect: member.dialect, delivery: settings.delivery(subjects) }
     }
 
     /// What a member missed, as it would have come to its class; none if that

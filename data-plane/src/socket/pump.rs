@@ -58,25 +58,32 @@ impl Pump {
             let interest = match socket.wants() {
                 Want::Wait(interest) => interest,
                 Want::Linger(code) => {
-                    self.shell.metrics.socket_closed(code.code());
+                    self.closed(code.code());
                     // Its buffer must not be part of every socket's future.
                     return Box::pin(socket.linger()).await;
                 }
-                Want::End => return self.shell.metrics.socket_closed(1006),
+                Want::End => return self.closed(1006),
             };
             let ready = tokio::select! {
                 ready = socket.stream.ready(interest) => ready,
                 () = socket.wake.notified() => continue,
             };
             if ready.is_err() {
-                return self.shell.metrics.socket_closed(1006);
+                return self.closed(1006);
             }
             if interest == Interest::WRITABLE {
                 socket.flush();
             } else if !self.read() {
-                return self.shell.metrics.socket_closed(1006);
+                return self.closed(1006);
             }
         }
+    }
+
+    fn closed(&self, code: u16) {
+        let Self { shell, member, session, .. } = self;
+        shell.metrics.socket_closed(code);
+        let (user, rooms) = (&session.identity().user, session.joined());
+        shell.live.get().trials.socket_closed(user, &member.session, &shell.id, rooms, code);
     }
 
     /// Reads once; false at the end of the stream.

@@ -1,10 +1,11 @@
 //! `gavel flags`.
 
-use super::{rollout, target::Target};
+use super::{rollout::RolloutVerb, target::Target};
 use crate::{
     failure::Failure,
     output::{self, Table},
 };
+use gavel_flags::Subject;
 use gavel_proto::admin::v1::{
     GetFlagsRequest, UpdateFlagsRequest, flag_service_client::FlagServiceClient,
 };
@@ -24,7 +25,7 @@ pub(crate) struct Flags {
 enum FlagsVerb {
     /// The flag document in force.
     Get,
-    /// Replace the document, or with --percent roll out one flag of it.
+    /// Replace the document, or with --percent set the share of one flag of it.
     Set {
         /// A file with a flagd document, `-` for standard input; with --percent a flag's name.
         #[arg(value_name = "FILE|NAME")]
@@ -32,9 +33,15 @@ enum FlagsVerb {
         /// The share of subjects that get `true`.
         #[arg(long, value_parser = clap::value_parser!(u8).range(0..=100))]
         percent: Option<u8>,
-        /// What counts as a subject.
-        #[arg(long, requires = "percent", value_enum, default_value = "user")]
-        by: rollout::Subject,
+        /// What counts as a subject: user, room, session or node.
+        #[arg(long, requires = "percent", default_value = "user")]
+        by: Subject,
+    },
+    /// Give a variant of a flag to more and more subjects, and take it back
+    /// where it does harm.
+    Rollout {
+        #[command(subcommand)]
+        verb: RolloutVerb,
     },
 }
 
@@ -45,9 +52,10 @@ impl Flags {
         match self.verb {
             FlagsVerb::Get => get(&self.target).await,
             FlagsVerb::Set { what, percent: Some(percent), by } => {
-                roll_out(&self.target, &what, percent, by).await
+                share(&self.target, &what, percent, by).await
             }
             FlagsVerb::Set { what, percent: None, .. } => replace(&self.target, &what).await,
+            FlagsVerb::Rollout { verb } => verb.run(&self.target).await,
         }
     }
 }
@@ -74,14 +82,10 @@ async fn replace(target: &Target, file: &str) -> Result<(), Failure> {
     done(target, version, &format!("flags replaced, version {version}"))
 }
 
-async fn roll_out(
-    target: &Target,
-    flag: &str,
-    percent: u8,
-    by: rollout::Subject,
-) -> Result<(), Failure> {
+async fn share(target: &Target, flag: &str, percent: u8, by: Subject) -> Result<(), Failure> {
     let (mut document, version) = fetch(target).await?;
-    rollout::set(&mut document, flag, percent, by).map_err(Failure::Refused)?;
+    let shared = by.share(&mut document, flag, percent);
+    shared.map_err(|error| Failure::Refused(error.to_string()))?;
     // The version read guards against an edit in between.
     let version = update(target, document.to_string(), version).await?;
     done(target, version, &format!("{flag} is on for {percent} % by {by}, version {version}"))

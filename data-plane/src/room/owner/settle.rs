@@ -253,15 +253,20 @@ impl Room {
         let Role::Owner(owner) = &self.role else { return };
         if owner.stands_in_for().is_some() {
             // The room has another owner: under its epoch we stand in on.
-            self.shell.metrics.fenced();
+            self.count_fenced();
             self.reload(Timestamp::new(0));
         } else if epoch < owner.epoch {
             self.reclaim(epoch);
             self.retry_batch();
         } else {
-            self.shell.metrics.fenced();
+            self.count_fenced();
             self.fenced(epoch);
         }
+    }
+
+    fn count_fenced(&self) {
+        self.shell.metrics.fenced();
+        self.shell.live.get().trials.fenced(&self.id, &self.shell.id);
     }
 
     /// Somebody else owns the room: nothing more is decided here.
