@@ -154,6 +154,20 @@ fn flags(dev: &Dev) {
     assert_eq!(shares.pointer("/1/1"), Some(&Value::from(10)), "{flags}");
     let unknown = dev.run("flags set no-such-flag --percent 10");
     assert_eq!(unknown.status.code(), Some(1), "{}", text(&unknown.stderr));
+    let started = dev.json("flags rollout start batching off --by node --steps 5,50 --hold 1h");
+    assert_eq!(at(&started, "/0/percent"), &Value::from(5));
+    let refused = dev.run("flags rollout start batching off");
+    assert_eq!(refused.status.code(), Some(1), "{}", text(&refused.stderr));
+    assert!(text(&refused.stderr).contains("under way already"));
+    let paused = dev.json("flags rollout pause batching");
+    assert_eq!(at(&paused, "/0/state"), &Value::from("paused"));
+    dev.json("flags rollout abort batching --reason enough");
+    let said = text(&dev.run("flags rollout status batching").stdout);
+    assert!(said.contains("batching is aborted: enough"), "{said}");
+    let watched = dev.run("flags rollout status batching --watch");
+    assert_eq!(watched.status.code(), Some(1));
+    let after = dev.json("flags get");
+    assert_eq!(at(&after, "/document/flags/batching/targeting/fractional"), shares);
 }
 
 fn load(dev: &Dev) {
