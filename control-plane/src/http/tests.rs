@@ -189,6 +189,9 @@ gavel_control_moves_total 0
 # HELP gavel_control_config_refused_total Limits or flags that a node refused.
 # TYPE gavel_control_config_refused_total counter
 gavel_control_config_refused_total 0
+# HELP gavel_control_rollbacks_total Rollouts of flags that went back because the treatment did worse.
+# TYPE gavel_control_rollbacks_total counter
+gavel_control_rollbacks_total 0
 # HELP gavel_cluster_bids_total gavel_bids of all nodes together.
 # TYPE gavel_cluster_bids_total counter
 gavel_cluster_bids_total 5

@@ -178,7 +178,7 @@ mod tests {
         let paused = Rollout { state: RolloutState::Paused, ..rollout() };
         look(&mut watch, &paused, &groups((0, 0), (0, 0)), 1_000);
         assert_eq!(look(&mut watch, &paused, &groups((900, 0), (900, 0)), 1_000_000), None);
-        let back = look(&mut watch, &paused, &groups((900, 30), (900, 0)), 1_000_001).unwrap();
+        let back = look(&mut watch, &paused, &groups((900, 60), (900, 0)), 1_000_001).unwrap();
         assert_eq!(back.state, RolloutState::RolledBack);
     }
 
