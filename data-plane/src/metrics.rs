@@ -17,8 +17,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 pub use self::histogram::Histogram;
-pub use self::labels::{BidOutcome, Closed, Labels, Opened, StoreFailure, values as label_values};
-pub use self::table::Table;
+pub use self::labels::{
+    BidOutcome, Breaker, Closed, Labels, Opened, StoreFailure, values as label_values,
+};
+pub use self::table::{Levels, Table};
 
 /// Bounds of the durations of a bid's way, in seconds. The same on every node and in every
 /// release, or sums over nodes would be wrong.
@@ -44,6 +46,8 @@ pub struct Metrics {
     pub rooms_owned: Gauge,
     /// Rooms that have a socket here.
     pub rooms_joined: Gauge,
+    /// Circuit breakers, by what they lead to and their state.
+    pub breakers: Levels<Breaker>,
     /// Upgrades asked for, by what became of them.
     pub sockets_opened: Table<Opened>,
     /// Sockets that ended, by kind of end.
@@ -87,6 +91,7 @@ impl Metrics {
             sockets: Gauge::default(),
             rooms_owned: Gauge::default(),
             rooms_joined: Gauge::default(),
+            breakers: Levels::default(),
             sockets_opened: Table::default(),
             sockets_closed: Table::default(),
             bids: Table::default(),
@@ -135,18 +140,20 @@ impl Metrics {
         for (name, _, counter) in self.counters() {
             counters.push(wire::Counter { name: format!("gavel_{name}"), value: counter.get() });
         }
+        let mut gauges: Vec<_> = self
+            .gauges()
+            .map(|(name, _, gauge)| wire::Gauge {
+                name: format!("gavel_{name}"),
+                value: gauge.get(),
+            })
+            .into();
+        self.breakers.report("gavel_breakers", &mut gauges);
         wire::StreamReportsRequest {
             node_id: node.to_string(),
             incarnation: incarnation.get(),
             at: at.as_millis(),
             counters,
-            gauges: self
-                .gauges()
-                .map(|(name, _, gauge)| wire::Gauge {
-                    name: format!("gavel_{name}"),
-                    value: gauge.get(),
-                })
-                .into(),
+            gauges,
             histograms: vec![
                 self.bid_commit_seconds.report("gavel_bid_commit_seconds"),
                 self.bid_ack_seconds.report("gavel_bid_ack_seconds"),
@@ -190,6 +197,12 @@ impl Metrics {
         for (name, help, gauge) in self.gauges() {
             all.register(name, help, gauge.clone());
         }
+        let breakers = self.breakers.clone();
+        all.register(
+            "breakers",
+            "Circuit breakers, by what they lead to and their state",
+            breakers,
+        );
         let opened = self.sockets_opened.clone();
         all.register("sockets_opened", "Upgrades asked for, by what became of them", opened);
         let closed = self.sockets_closed.clone();

@@ -9,7 +9,7 @@ use crate::{
     heartbeat::Wheel,
     http, kept,
     kept::Kept,
-    metrics::Metrics,
+    metrics::{Breaker, Metrics},
     peers::Peers,
     room::{
         Rooms,
@@ -24,6 +24,7 @@ use gavel_rules::{
     time::Timestamp,
 };
 use gavel_runtime::{
+    breaker::BreakerState,
     clock, grpc,
     net::{self, TcpListener},
     tasks,
@@ -146,11 +147,30 @@ impl AuctionClock {
 // === impl Shell ===
 
 impl Shell {
-    /// Brings the gauges of rooms up to date, before they are read.
-    pub(crate) fn count_rooms(&self) {
+    /// Brings the gauges up to date, before they are read.
+    pub(crate) fn take_stock(&self) {
         let count = |rooms: usize| i64::try_from(rooms).unwrap_or(i64::MAX);
         self.metrics.rooms_owned.set(count(self.rooms.owned().len()));
         self.metrics.rooms_joined.set(count(self.rooms.len()));
+        self.count_breakers();
+    }
+
+    fn count_breakers(&self) {
+        let store = self.store.breakers();
+        let count = |state| store.iter().filter(|breaker| **breaker == state).count();
+        let (relays, down) = self.links.count();
+        let away = usize::from(self.control.is_away());
+        for (breaker, level) in [
+            (Breaker::StoreClosed, count(BreakerState::Closed)),
+            (Breaker::StoreOpen, count(BreakerState::Open)),
+            (Breaker::StoreHalfOpen, count(BreakerState::HalfOpen)),
+            (Breaker::RelayClosed, relays - down),
+            (Breaker::RelayOpen, down),
+            (Breaker::ControlClosed, 1 - away),
+            (Breaker::ControlOpen, away),
+        ] {
+            self.metrics.breakers.set(breaker, u64::try_from(level).unwrap_or(u64::MAX));
+        }
     }
 
     /// The auction clock.

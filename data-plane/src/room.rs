@@ -25,6 +25,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
+mod degraded;
 mod deputy;
 mod edge;
 mod fresh;
@@ -115,6 +116,8 @@ pub(crate) enum Input {
     },
     /// The owner's node has told what was missed, and goes on.
     Current,
+    /// The owner cannot decide bids, and could not for so long; or it can again.
+    Degraded(Option<Millis>),
     /// The owner's node tells one event's effect.
     Update {
         /// The owner's epoch.

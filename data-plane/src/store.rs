@@ -27,6 +27,7 @@ use gavel_rules::{
     Auction, AuctionSnapshot, BidId, Epoch, Event, Generation, Guard, Incarnation, Millis, NodeId,
     RoomId, Seq, Timestamp, UserId, View,
 };
+use gavel_runtime::breaker::BreakerState;
 
 pub(crate) use self::folding::BEFORE_MAX;
 pub use self::memory::MemoryStore;
@@ -157,6 +158,11 @@ pub trait RoomStore: Debug + Send + Sync + 'static {
     /// What the last answer told.
     fn watermark(&self) -> Watermark {
         Watermark::default()
+    }
+
+    /// The circuit breakers to its servers, where there are servers.
+    fn breakers(&self) -> Vec<BreakerState> {
+        Vec::new()
     }
 
     /// To be taken before a call, to tell where it went; [`Stamp::answered`] tells when.

@@ -215,6 +215,11 @@ export class GavelClient {
     return this.#joined.get(String(auctionId))?.room ?? null;
   }
 
+  /** How much of a room's service there is: 'full', or 'paused' while nobody can decide its bids. */
+  level(auctionId) {
+    return this.#joined.get(String(auctionId))?.level ?? 'full';
+  }
+
   /** True for the user id of this client, which a guest keeps over reconnects. */
   isMe(userId) {
     return userId != null && userId === this.#userId;
@@ -340,6 +345,8 @@ export class GavelClient {
       case 'reconnect':
         this.#hintMs = message.afterMs;
         return;
+      case 'degraded':
+        return this.#onDegraded(message);
       case 'outbid':
       case 'error':
         return this.#listener(message);
@@ -357,10 +364,19 @@ export class GavelClient {
     for (const [key, joined] of this.#joined) {
       joined.asks = 0;
       joined.olders = 0;
+      // Who is told on joining, hears it again.
+      joined.level = 'full';
       this.#sendJoin(key);
     }
     for (const bid of this.#bids.values()) this.#sendBid(bid);
     this.#sendPing();
+  }
+
+  #onDegraded(message) {
+    const joined = this.#joined.get(String(message.auctionId));
+    if (!joined) return;
+    joined.level = message.level;
+    this.#listener(message);
   }
 
   #onPong(message) {

@@ -52,6 +52,8 @@ function onEvent(event) {
       return onAnswer(event.bid, event.answer);
     case 'outbid':
       return onOutbid(event);
+    case 'degraded':
+      return event.auctionId === selectedId ? drawNotice() : undefined;
     case 'error':
       return toast('rejected', `The server says: ${event.message}`);
   }
@@ -214,9 +216,12 @@ function holderText(room) {
   return [holder, reserve].filter(Boolean).join(' · ');
 }
 
+const PAUSED = { kind: 'outbid', text: 'No bids can be decided just now, and the price may be old. It goes on by itself.' };
+
 function drawNotice() {
   const pending = client.pendingBid(selectedId);
-  const notice = pending ? pendingNotice(pending) : notices.get(selectedId);
+  const isPaused = client.level(selectedId) === 'paused';
+  const notice = isPaused ? PAUSED : pending ? pendingNotice(pending) : notices.get(selectedId);
   $('notice').dataset.kind = notice?.kind ?? '';
   setText($('notice'), notice?.text ?? '');
 }

@@ -167,6 +167,23 @@ describe('a session', () => {
     assert.equal(client.room(1).currentBid, 1200);
     assert.equal(client.room(1).history.length, 2);
   });
+  test('knows how much of a room there is, until it comes back', () => {
+    welcome();
+    socket().say(state());
+    const degraded = (auctionId, level) => socket().say({ type: 'degraded', auctionId, level, staleMs: 1200 });
+    assert.equal(client.level(1), 'full');
+    degraded(1, 'paused');
+    assert.equal(client.level(1), 'paused');
+    degraded(2, 'paused');
+    assert.deepEqual(events.filter((event) => event.type === 'degraded').map((event) => event.auctionId), [1]);
+    degraded(1, 'full');
+    assert.equal(client.level(1), 'full');
+    degraded(1, 'paused');
+    socket().lose(1006);
+    world.advance(250);
+    welcome();
+    assert.equal(client.level(1), 'full');
+  });
   test('rejoins once on a gap and waits for the snapshot', () => {
     welcome();
     socket().say(state());

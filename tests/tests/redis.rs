@@ -261,3 +261,46 @@ async fn a_restart_of_everything_keeps_the_rooms() {
     }
     world.stop().await;
 }
+
+#[tokio::test]
+async fn viewers_on_every_node_are_told_that_nobody_can_decide() {
+    let redis = RedisServer::durable().await;
+    let world = world_on(&redis).await;
+    let room = world.room("chair", rules()).await;
+    let mut viewers = Vec::new();
+    for node in [room.owner, room.edge] {
+        let mut viewer = Client::connect(node, Protocol::V1).await;
+        viewer.join(&room.id).await;
+        viewers.push((node, viewer));
+    }
+    let mut of_seed = Client::connect(room.owner, Protocol::Seed).await;
+    of_seed.join(&room.id).await;
+    viewers[0].1.accepted(&room.id, 100, "b-1").await;
+    let is = |level: &'static str| move |m: &Value| m["type"] == "degraded" && m["level"] == level;
+
+    redis.freeze();
+    // A room without bids finds out by its next one.
+    viewers[0]
+        .1
+        .send(&serde_json::json!({"type": "bid", "auctionId": "chair", "amount": 200}))
+        .await;
+    for (node, viewer) in &mut viewers {
+        let told = viewer.expect("that nothing is decided", is("paused")).await;
+        assert!(told["staleMs"].as_u64() >= Some(1_000), "{told}");
+        let mut late = Client::connect(*node, Protocol::V1).await;
+        late.join(&room.id).await;
+        late.expect("the same", is("paused")).await;
+    }
+    let open = "gavel_breakers{dependency=\"store\",state=\"closed\"} 0";
+    until("an open breaker", async || world.metrics(room.owner).await.contains(open).then_some(()))
+        .await;
+
+    redis.thaw();
+    for (_, viewer) in &mut viewers {
+        viewer.expect("that it goes on", is("full")).await;
+    }
+    viewers[1].1.accepted(&room.id, 300, "b-2").await;
+    let words = of_seed.drain().await;
+    assert!(words.iter().all(|one| one.json["type"] != "degraded"), "the seed knows no such word");
+    world.stop().await;
+}

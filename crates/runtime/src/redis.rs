@@ -39,6 +39,7 @@ pub use error::RedisError;
 pub use script::{Invocation, Script};
 
 use crate::backoff::Backoff;
+use crate::breaker::BreakerState;
 use address::Address;
 use cluster::Cluster;
 use link::{Call, Link};
@@ -119,6 +120,15 @@ impl Redis {
         match &self.way {
             Way::Link(link) => Some(link.connections()),
             Way::Cluster(_) => None,
+        }
+    }
+
+    /// The circuit breakers to its servers.
+    #[must_use]
+    pub fn breakers(&self) -> Vec<BreakerState> {
+        match &self.way {
+            Way::Link(link) => vec![link.breaker()],
+            Way::Cluster(cluster) => cluster.breakers(),
         }
     }
 

@@ -17,8 +17,8 @@ mod write;
 pub use code::{ErrorCode, meaning_of};
 pub use parse::{ClientError, ClientMessage, PlaceBid, parse};
 pub use write::{
-    Standing, accepted, batch, error, event, outbid, pong, reconnect, rejected, resumed, state,
-    welcome,
+    Level, Standing, accepted, batch, degraded, error, event, outbid, pong, reconnect, rejected,
+    resumed, state, welcome,
 };
 
 /// How a socket writes amounts and ids.

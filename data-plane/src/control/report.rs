@@ -33,7 +33,7 @@ async fn stream(shell: &Arc<Shell>, backoff: &mut Backoff) -> anyhow::Result<()>
         let mut tick = tokio::time::interval(INTERVAL);
         loop {
             tick.tick().await;
-            shell.count_rooms();
+            shell.take_stock();
             let mut report = shell.metrics.report(&shell.id, shell.incarnation, shell.now());
             report.trials = shell.live.get().trials.report();
             // The stream's end shows on its other side.

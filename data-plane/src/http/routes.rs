@@ -36,7 +36,7 @@ async fn readyz(State(shell): State<Arc<Shell>>) -> Response {
 }
 
 async fn metrics(State(shell): State<Arc<Shell>>) -> impl IntoResponse {
-    shell.count_rooms();
+    shell.take_stock();
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], shell.metrics.encode())
 }

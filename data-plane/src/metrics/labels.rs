@@ -141,6 +141,26 @@ labels! {
     }
 }
 
+labels! {
+    /// What the circuit breakers to what a node depends on let through.
+    Breaker {
+        /// To a server of the store: every call.
+        StoreClosed: dependency = "store", state = "closed";
+        /// To a server of the store: no call.
+        StoreOpen: dependency = "store", state = "open";
+        /// To a server of the store: no call, and one tries to connect.
+        StoreHalfOpen: dependency = "store", state = "half_open";
+        /// To a node that owns rooms with sockets here: every bid.
+        RelayClosed: dependency = "relay", state = "closed";
+        /// To such a node: none, its rooms are decided here.
+        RelayOpen: dependency = "relay", state = "open";
+        /// To the leader of the control plane: every report.
+        ControlClosed: dependency = "control", state = "closed";
+        /// To the leader: none, this node goes by what it knows.
+        ControlOpen: dependency = "control", state = "open";
+    }
+}
+
 /// Every label with each of its values and what was counted under it.
 pub fn values() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
     fn of<L: Labels>() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
@@ -149,7 +169,8 @@ pub fn values() -> impl Iterator<Item = (&'static str, &'static str, &'static st
             pairs.iter().map(move |(key, value)| (*key, *value, meaning))
         })
     }
-    of::<Opened>().chain(of::<Closed>()).chain(of::<BidOutcome>()).chain(of::<StoreFailure>())
+    let of_events = of::<Opened>().chain(of::<Closed>()).chain(of::<BidOutcome>());
+    of_events.chain(of::<StoreFailure>()).chain(of::<Breaker>())
 }
 
 impl Closed {

@@ -1,4 +1,4 @@
-//! Counters for every value of a closed label set.
+//! Counters and gauges for every value of a closed label set.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -55,6 +55,54 @@ impl<L: Labels> Table<L> {
                 value: self.get(*labels),
             }
         }));
+    }
+}
+
+/// One gauge for each `L`, likewise.
+#[derive(Clone, Debug)]
+pub struct Levels<L>(Table<L>);
+
+impl<L: Labels> Levels<L> {
+    /// Sets one value.
+    pub fn set(&self, labels: L, level: u64) {
+        if let Some(count) = self.0.counts.get(labels.index()) {
+            count.store(level, Ordering::Relaxed);
+        }
+    }
+
+    /// The level of one value.
+    #[must_use]
+    pub fn get(&self, labels: L) -> u64 {
+        self.0.get(labels)
+    }
+
+    pub(super) fn report(&self, name: &str, into: &mut Vec<wire::Gauge>) {
+        let mut counters = Vec::new();
+        self.0.report(name, &mut counters);
+        into.extend(counters.into_iter().map(|wire::Counter { name, value }| wire::Gauge {
+            name,
+            value: i64::try_from(value).unwrap_or(i64::MAX),
+        }));
+    }
+}
+
+impl<L: Labels> Default for Levels<L> {
+    fn default() -> Self {
+        Self(Table::default())
+    }
+}
+
+impl<L: Labels> EncodeMetric for Levels<L> {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
+        for labels in L::ALL {
+            let level = i64::try_from(self.get(*labels)).unwrap_or(i64::MAX);
+            encoder.encode_family(&labels.pairs())?.encode_gauge(&level)?;
+        }
+        Ok(())
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Gauge
     }
 }
 

@@ -210,6 +210,14 @@ impl Hub {
         self.flush_due(now);
     }
 
+    /// Sends a frame to all members of a dialect.
+    pub(super) fn tell(&self, dialect: Dialect, frame: &Bytes) {
+        let seats = self.seats.values().map(|(seat, _)| seat);
+        for seat in seats.filter(|seat| seat.member.dialect == dialect) {
+            seat.member.socket.send(frame);
+        }
+    }
+
     /// Tells all members that something went wrong, and forgets them.
     pub(super) fn dismiss(&mut self, error: &ClientError) {
         for (seat, _) in self.seats.values() {

@@ -91,6 +91,12 @@ impl Links {
         Arc::clone(link)
     }
 
+    /// How many there are, and how many of them lead to nodes out of reach.
+    pub(crate) fn count(&self) -> (usize, usize) {
+        let links = self.links.lock();
+        (links.len(), links.values().filter(|link| link.is_down()).count())
+    }
+
     /// Whether the node of this relay is known to be out of reach.
     pub(crate) fn is_down(&self, url: &str) -> bool {
         self.links.lock().get(url).is_some_and(|link| link.is_down())

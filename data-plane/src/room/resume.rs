@@ -45,6 +45,9 @@ impl Room {
         let now_at = self.position();
         let missed = since.and_then(|since| self.recent.after(since, now_at));
         self.hub.join(&member, identity.user, missed, settings, now);
+        if let Some(degraded) = self.degraded(member.dialect, now) {
+            member.socket.send(&degraded);
+        }
     }
 
     /// Goes on to a state that was read or told, with the states that led to it.
@@ -94,7 +97,8 @@ impl Room {
         if let (Role::Owner(owner), Some(view), true) = (&self.role, self.hub.view(), owns) {
             let current = Kind::Current(wire::Current { room_id: self.id.to_string() });
             let current = wire::AttachResponse { kind: Some(current) };
-            for message in self.owed(owner.epoch(), view, &edge).into_iter().chain([current]) {
+            let owed = self.owed(owner.epoch(), view, &edge).into_iter().chain([current]);
+            for message in owed.chain(self.degraded_for_edge(self.shell.now())) {
                 // An edge that cannot keep up comes back when it sees the gap.
                 drop(edge.sender.try_send(message));
             }

@@ -2,6 +2,7 @@
 
 use super::{
     Ask, Assignment, Command, CommandDone, Edge, Input, RoomLoad,
+    degraded::Undecided,
     edge::EdgeRole,
     handoff::Prepared,
     hub::Hub,
@@ -55,6 +56,8 @@ pub(super) struct Room {
     /// How it goes on while no control plane says who owns it.
     pub(super) unnamed: Unnamed,
     idle_since: Option<Timestamp>,
+    /// Whether its bids are decided, as viewers were told.
+    pub(super) undecided: Undecided,
 }
 
 pub(super) enum Role {
@@ -116,6 +119,7 @@ impl Room {
             joins: VecDeque::new(),
             unnamed: Unnamed::default(),
             idle_since: None,
+            undecided: Undecided::default(),
         }
     }
 
@@ -143,6 +147,7 @@ impl Room {
             }
             Input::NotOwner => self.on_not_owner(),
             Input::Current => self.on_current(),
+            Input::Degraded(stale) => self.on_degraded(stale),
             Input::Link { relay_url, down } => self.on_link(&relay_url, down),
             Input::Attach(edge) => self.attach(edge),
             Input::EdgeLost(stream) => self.on_edge_lost(stream),
@@ -174,10 +179,11 @@ impl Room {
                 self.take_promised(now)
             }
         };
+        let by_level = self.declare(now);
         let by_batches = self.hub.flush_due(now);
         let by_joins = self.joins.front().map(|joining| joining.at.saturating_add(OWNER_WAIT));
         let by_idle = self.idle_since.map(|since| since.saturating_add(IDLE_LINGER));
-        [by_role, by_batches, by_joins, by_idle].into_iter().flatten().min()
+        [by_role, by_level, by_batches, by_joins, by_idle].into_iter().flatten().min()
     }
 
     fn join(&mut self, joining: Joining) {
@@ -259,6 +265,7 @@ impl Room {
         self.work = None;
         self.prepared = None;
         self.unwatch();
+        self.trust_owner();
         self.shell.rooms.disown(&self.id);
         self.role = Role::Resolving;
     }

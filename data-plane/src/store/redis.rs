@@ -23,6 +23,7 @@ use gavel_rules::{
     AuctionSnapshot, BidId, Epoch, Event, Generation, Guard, Incarnation, Millis, NodeId, RoomId,
     Seq, Timestamp, UserId,
 };
+use gavel_runtime::breaker::BreakerState;
 use gavel_runtime::redis::{FromRedisValue, Redis, Script, ToRedisArgs, cmd};
 
 use self::failure::{FailureLog, class, corrupt};
@@ -358,6 +359,10 @@ impl RoomStore for RedisStore {
 
     fn watermark(&self) -> Watermark {
         self.replicas.watermark()
+    }
+
+    fn breakers(&self) -> Vec<BreakerState> {
+        self.redis.breakers()
     }
 
     fn stamp(&self) -> Stamp {

@@ -1,3 +1,5 @@
+//! Rollouts by example, in documents.
+
 use serde_json::{Value, json};
 
 use crate::{Context, Flags, Rollout, RolloutState, Subject};

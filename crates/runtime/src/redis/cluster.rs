@@ -23,6 +23,7 @@ use super::ask::{Answer, Newest, Peer};
 use super::link::{Call, Link};
 use super::slots::{Owners, Slot, redirected};
 use super::{RESPONSE_TIMEOUT, RedisError, Script};
+use crate::breaker::BreakerState;
 use crate::{clock, tasks};
 
 /// How often to ask for the map though nothing seems wrong: a server that was
@@ -66,6 +67,10 @@ impl Cluster {
             doubts: Arc::new(Notify::new()),
             watched: AtomicBool::new(false),
         }
+    }
+
+    pub(super) fn breakers(&self) -> Vec<BreakerState> {
+        self.map.lock().links.values().map(|link| link.breaker()).collect()
     }
 
     /// Sends a command to the owner of its keys, or to any server if it has

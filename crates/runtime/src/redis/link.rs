@@ -1,4 +1,6 @@
-//! One connection that is replaced when it breaks.
+//! One connection that is replaced when it breaks, and is a circuit breaker by
+//! that: while there is none, calls fail at once and one caller at a time tries
+//! to connect.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,6 +15,7 @@ use super::error::{self, Failure};
 use super::sentinel::{self, Sentinels};
 use super::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT, RedisError, Script};
 use crate::backoff::Backoff;
+use crate::breaker::BreakerState;
 use crate::{clock, tasks};
 
 /// Answers in a row that may time out before the connection is replaced: the
@@ -60,6 +63,9 @@ pub(super) struct State {
     connection: Option<MultiplexedConnection>,
     era: u64,
     timeouts: u32,
+    /// The last attempt to connect failed. A connection that was lost is often
+    /// there again at once, and worth waiting for.
+    broken: bool,
 }
 
 struct Retry {
@@ -91,6 +97,7 @@ impl Link {
                 connection: None,
                 era: 0,
                 timeouts: 0,
+                broken: false,
             })),
         }
     }
@@ -191,12 +198,30 @@ impl Link {
         self.state.lock().era
     }
 
+    /// What it lets through now.
+    pub(super) fn breaker(&self) -> BreakerState {
+        if !self.state.lock().broken {
+            return BreakerState::Closed;
+        }
+        // Who connects holds it.
+        let tries = self.connecting.try_lock().is_err();
+        if tries { BreakerState::HalfOpen } else { BreakerState::Open }
+    }
+
     /// The connection, made now if there is none and it is time to try.
     async fn connection(&self) -> Result<(MultiplexedConnection, Era), RedisError> {
         if let Some(found) = self.current() {
             return Ok(found);
         }
-        let mut retry = self.connecting.lock().await;
+        let mut retry = match self.connecting.try_lock() {
+            Ok(retry) => retry,
+            // Somebody tries already: nobody else waits for what may well fail.
+            Err(_) if self.state.lock().broken => {
+                let text = "the connection was lost, and another is not there yet";
+                return Err(RedisError::Unavailable(text.to_owned()));
+            }
+            Err(_) => self.connecting.lock().await,
+        };
         // Another caller may have connected, or failed to, meanwhile.
         if let Some(found) = self.current() {
             return Ok(found);
@@ -212,6 +237,7 @@ impl Link {
                 Ok(found)
             }
             Err(error) => {
+                self.state.lock().broken = true;
                 retry.failed(clock::monotonic(), error.text().to_owned());
                 Err(RedisError::Unavailable(error.text().to_owned()))
             }
@@ -275,6 +301,7 @@ impl Link {
         let mut state = self.state.lock();
         state.era += 1;
         state.timeouts = 0;
+        state.broken = false;
         state.connection = Some(connection.clone());
         (connection, Era(state.era))
     }

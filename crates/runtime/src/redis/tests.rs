@@ -5,7 +5,7 @@ mod sentinel;
 
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use gavel_testkit::{RedisServer, until};
 
 use super::*;
@@ -130,9 +130,22 @@ async fn a_frozen_server_leaves_the_outcome_unknown() {
         }
     }
     assert!(matches!(last, RedisError::Unavailable(_)), "{last:?}");
+    // While one tries to connect, no other waits for that.
+    assert_eq!(redis.breakers(), [BreakerState::Open]);
+    let mut tries = FuturesUnordered::new();
+    until("a try", async || {
+        tries.push(redis.ping());
+        drop(tries.next().now_or_never());
+        (redis.breakers() == [BreakerState::HalfOpen]).then_some(())
+    })
+    .await;
+    let another = redis.ping().now_or_never();
+    assert!(matches!(another, Some(Err(RedisError::Unavailable(_)))), "{another:?}");
 
     server.thaw();
+    drop(tries);
     until_ready(&redis).await;
+    assert_eq!(redis.breakers(), [BreakerState::Closed]);
     let applied: u64 = redis.cmd(cmd("GET").arg("n")).await.unwrap();
     assert!(applied >= 1, "what was lost had been done");
 }

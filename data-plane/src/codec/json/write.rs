@@ -326,6 +326,27 @@ pub fn reconnect(dialect: Dialect, after: Millis, reason: &str) -> String {
     Object::new("reconnect", dialect).number("afterMs", after.get()).text("reason", reason).end()
 }
 
+/// How much of a room's service there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// All of it.
+    Full,
+    /// Bids are not decided; the state may be old.
+    Paused,
+}
+
+/// How much of a room's service there is from now on, and for how long it has
+/// been less.
+#[must_use]
+pub fn degraded(dialect: Dialect, room: &RoomId, level: Level, stale: Millis) -> String {
+    let level = match level {
+        Level::Full => "full",
+        Level::Paused => "paused",
+    };
+    let object = Object::new("degraded", dialect).room(room).text("level", level);
+    object.number("staleMs", stale.get()).end()
+}
+
 /// Several messages in the seed's envelope.
 #[must_use]
 pub fn batch(messages: &[String]) -> String {

@@ -5,6 +5,7 @@ use gavel_proto::{
     convert::{ChangedOwner, RelayedAnswer, RoomSnapshot, RoomUpdate},
     relay::v1::attach_response::Kind as Down,
 };
+use gavel_rules::time::Millis;
 
 /// Takes one message; what makes no sense is logged and dropped.
 pub(super) async fn take(shell: &Arc<Shell>, link: &Link, message: wire::AttachResponse) {
@@ -14,6 +15,7 @@ pub(super) async fn take(shell: &Arc<Shell>, link: &Link, message: wire::AttachR
         Some(Down::BidAnswer(answer)) => on_answer(shell, link, answer),
         Some(Down::NotOwner(not_owner)) => on_not_owner(shell, &not_owner.room_id).await,
         Some(Down::Current(current)) => on_current(shell, &current.room_id).await,
+        Some(Down::Degraded(degraded)) => on_degraded(shell, degraded).await,
         Some(Down::OwnerChanged(changed)) => on_owner_changed(shell, changed).await,
         Some(Down::Heartbeat(_)) => {
             link.state.lock().unanswered = 0;
@@ -55,6 +57,12 @@ async fn on_not_owner(shell: &Arc<Shell>, room: &str) -> Option<()> {
 
 async fn on_current(shell: &Arc<Shell>, room: &str) -> Option<()> {
     shell.rooms.deliver(&room.parse().ok()?, Input::Current).await;
+    Some(())
+}
+
+async fn on_degraded(shell: &Arc<Shell>, degraded: wire::Degraded) -> Option<()> {
+    let input = Input::Degraded(degraded.stale_ms.map(Millis::new));
+    shell.rooms.deliver(&degraded.room_id.parse().ok()?, input).await;
     Some(())
 }
 
