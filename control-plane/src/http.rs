@@ -22,7 +22,12 @@ use axum::{
     routing::get,
 };
 use gavel_rules::time::Timestamp;
-use gavel_runtime::{clock, http, net::TcpListener};
+use gavel_runtime::{
+    clock,
+    http::{self, Door},
+    net::TcpListener,
+    proxies::Proxies,
+};
 use parking_lot::Mutex;
 use std::{
     sync::{
@@ -98,7 +103,8 @@ impl HttpState {
 
 /// Answers until told to stop, and then what is under way.
 pub(crate) async fn serve(listener: TcpListener, state: Arc<HttpState>, stop: CancellationToken) {
-    http::serve(listener, router(state), HEADER_TIMEOUT, stop).await;
+    let door = Door { header_timeout: HEADER_TIMEOUT, proxied: Proxies::default() };
+    http::serve(listener, router(state), door, stop).await;
 }
 
 fn router(state: Arc<HttpState>) -> Router {

@@ -1,13 +1,9 @@
 //! Who may open a socket: counts by address and for the node. A count is held
 //! by a guard, so that it falls by whatever path a socket ends.
 
-use crate::{close::CloseCode, settings::Limits};
+use crate::{address::customer, close::CloseCode, settings::Limits};
 use parking_lot::Mutex;
-use std::{
-    collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
-    sync::Arc,
-};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 /// The counts of one node.
 #[derive(Debug, Clone, Default)]
@@ -54,7 +50,7 @@ impl Admission {
         address: IpAddr,
         limits: &Limits,
     ) -> Result<Place, CloseCode> {
-        let address = key(address);
+        let address = customer(address);
         let mut counts = self.counts.lock();
         if limits.sockets_per_node_max > 0 && counts.sockets >= limits.sockets_per_node_max {
             return Err(CloseCode::Overloaded);
@@ -85,17 +81,6 @@ impl Drop for Place {
             if *count == 0 {
                 counts.by_address.remove(&self.address);
             }
-        }
-    }
-}
-
-/// What an address counts as: an IPv4 address as itself, also where it comes
-/// mapped into IPv6; an IPv6 address as its /64, which one customer holds whole.
-fn key(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => {
-            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)))
         }
     }
 }

@@ -1,7 +1,10 @@
 //! The settings of a node that need a restart to change. What may change
 //! live comes from the control plane, see [`crate::settings`].
 
-use gavel_runtime::config::{self, ConfigError};
+use gavel_runtime::{
+    config::{self, ConfigError},
+    proxies::Proxies,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -54,6 +57,37 @@ pub struct HttpConfig {
     /// How long a request head may take; then the connection ends.
     #[schemars(range(min = 100, max = 60_000))]
     pub header_timeout_ms: u64,
+    /// Networks of the proxies in front of the node, and of nobody else. Only who connects from
+    /// there is believed about whom it connects for; empty believes nobody.
+    #[schemars(extend("format" = "networks"))]
+    pub trusted_proxies: String,
+    /// The header in which trusted proxies name their clients; others are not looked at.
+    pub forwarded_header: ForwardedHeader,
+    /// Whether connections of trusted proxies begin with a header of the PROXY protocol, which then
+    /// has to be there.
+    pub proxy_protocol: ProxyProtocol,
+}
+
+/// The header in which proxies name their clients.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Hash)]
+#[serde(rename_all = "kebab-case")]
+pub enum ForwardedHeader {
+    /// `X-Forwarded-For`.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded`, as in RFC 7239.
+    Forwarded,
+}
+
+/// What stands in front of a proxy's connections.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ProxyProtocol {
+    /// Nothing.
+    #[default]
+    Off,
+    /// A header of version 2, the binary one.
+    V2,
 }
 
 /// Where other nodes come in.
@@ -151,10 +185,23 @@ impl Config {
             let why = "must be set where node.state_dir is: it names the file";
             return Err(ConfigError::invalid("node.id", why));
         }
+        if self.http.proxy_protocol != ProxyProtocol::Off && self.http.trusted_proxies.is_empty() {
+            let why = "needs http.trusted_proxies: nobody else's header is read";
+            return Err(ConfigError::invalid("http.proxy_protocol", why));
+        }
         if self.redis.replicas_min > 0 {
             self.redis.check_replicas()?;
         }
         Ok(())
+    }
+}
+
+impl HttpConfig {
+    /// The networks of [`Self::trusted_proxies`]; those that cannot be read, which
+    /// [`Config::check`] refuses, have nobody in them.
+    #[must_use]
+    pub fn proxies(&self) -> Proxies {
+        self.trusted_proxies.parse().unwrap_or_default()
     }
 }
 
@@ -177,6 +224,9 @@ impl Default for HttpConfig {
             listen: SocketAddr::from(([0, 0, 0, 0], 8080)),
             public_url: String::new(),
             header_timeout_ms: 5_000,
+            trusted_proxies: String::new(),
+            forwarded_header: ForwardedHeader::default(),
+            proxy_protocol: ProxyProtocol::default(),
         }
     }
 }
@@ -213,12 +263,14 @@ mod tests {
     #[test]
     fn a_value_out_of_range_is_refused_by_its_name() {
         type Change = fn(&mut Config);
-        let wrong: [(&str, Change); 13] = [
+        let wrong: [(&str, Change); 15] = [
             ("node.id", |c| c.node.id = "a b".to_owned()),
             ("node.id", |c| c.node.state_dir = "kept".to_owned()),
             ("http.public_url", |c| c.http.public_url = "nowhere".to_owned()),
             ("http.header_timeout_ms", |c| c.http.header_timeout_ms = 99),
             ("http.header_timeout_ms", |c| c.http.header_timeout_ms = 60_001),
+            ("http.trusted_proxies", |c| c.http.trusted_proxies = "10.0.0.0/8,proxy".to_owned()),
+            ("http.proxy_protocol", |c| c.http.proxy_protocol = ProxyProtocol::V2),
             ("shutdown.grace_ms", |c| c.shutdown.grace_ms = 300_001),
             ("control.endpoint", |c| c.control.endpoint.clear()),
             ("relay.advertise", |c| c.relay.advertise = "nowhere".to_owned()),

@@ -1,8 +1,12 @@
 //! Where browsers come in.
 
-use crate::{close::CloseCode, node::Shell};
+use crate::{close::CloseCode, config::ProxyProtocol, node::Shell};
 use gavel_rules::time::Millis;
-use gavel_runtime::{http, net::TcpListener};
+use gavel_runtime::{
+    http::{self, Door},
+    net::TcpListener,
+    proxies::Proxies,
+};
 use std::{
     sync::{Arc, Weak},
     time::Duration,
@@ -23,9 +27,16 @@ const RETURN_WITHIN_MS: u64 = 1_000;
 
 /// Answers requests and upgrades until the node stops.
 pub(crate) async fn serve(shell: Arc<Shell>, listener: TcpListener) {
-    let header_timeout = Duration::from_millis(shell.config.http.header_timeout_ms);
+    let config = &shell.config.http;
+    let door = Door {
+        header_timeout: Duration::from_millis(config.header_timeout_ms),
+        proxied: match config.proxy_protocol {
+            ProxyProtocol::Off => Proxies::default(),
+            ProxyProtocol::V2 => config.proxies(),
+        },
+    };
     let stop = shell.stop.clone();
-    http::serve(listener, routes::router(shell), header_timeout, stop).await;
+    http::serve(listener, routes::router(shell), door, stop).await;
 }
 
 /// Sends the sockets to other nodes, over `spread` so that they do not come

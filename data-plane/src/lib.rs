@@ -2,6 +2,7 @@
 //! the bids of the rooms it owns, and passes on those of rooms that other
 //! nodes own.
 
+pub mod address;
 pub mod admission;
 pub mod auth;
 mod bid;

@@ -1,6 +1,7 @@
 //! A data-plane node: what its parts share, and how they start and stop.
 
 use crate::{
+    address::Origins,
     admission::Admission,
     auth::Verifier,
     config::Config,
@@ -77,6 +78,8 @@ pub(crate) struct Shell {
     pub contact: Contact,
     /// The auction clock as this node knows it.
     pub clock: AuctionClock,
+    /// Who is believed about where a request comes from.
+    pub origins: Origins,
     /// Who may open a socket.
     pub admission: Admission,
     /// Its open sockets.
@@ -329,6 +332,7 @@ pub(crate) fn shell(config: Config, store: Arc<dyn RoomStore>) -> anyhow::Result
         store,
         contact: Contact::default(),
         clock: AuctionClock::default(),
+        origins: Origins::new(&config.http),
         admission: Admission::default(),
         sockets: http::Sockets::default(),
         wheel: Wheel::default(),

@@ -3,11 +3,13 @@
 //! time, or is too large, ends its connection; an accept that fails does not
 //! end the loop.
 
+pub mod proxy;
 #[cfg(test)]
 mod tests;
 
 use crate::{
     net::{TcpListener, TcpStream},
+    proxies::Proxies,
     tasks,
 };
 use axum::Router;
@@ -27,15 +29,18 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub IpAddr);
 
-/// Answers until told to stop, and then what is under way. A request head may
-/// take as long as `header_timeout`. A connection that was upgraded is not
-/// under way any more.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    header_timeout: Duration,
-    stop: CancellationToken,
-) {
+/// How connections come in.
+#[derive(Debug, Clone)]
+pub struct Door {
+    /// How long a request head may take, and a header in front of it.
+    pub header_timeout: Duration,
+    /// Whose connections begin with a [`proxy`] header, which says where they come from.
+    pub proxied: Proxies,
+}
+
+/// Answers until told to stop, and then what is under way. A connection that
+/// was upgraded is not under way any more.
+pub async fn serve(listener: TcpListener, router: Router, door: Door, stop: CancellationToken) {
     let open = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -44,13 +49,8 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let served = connection(
-                    router.clone(),
-                    stream,
-                    Peer(peer.ip()),
-                    header_timeout,
-                    stop.clone(),
-                );
+                let peer = Peer(peer.ip());
+                let served = connection(router.clone(), stream, peer, door.clone(), stop.clone());
                 drop(tasks::spawn("http.connection", open.track_future(served)));
             }
             // A peer that left early is not our trouble; without descriptors
@@ -78,22 +78,32 @@ fn is_of_peer(error: &io::Error) -> bool {
 
 async fn connection(
     router: Router,
-    stream: TcpStream,
+    mut stream: TcpStream,
     peer: Peer,
-    header_timeout: Duration,
+    door: Door,
     stop: CancellationToken,
 ) {
     // What becomes a WebSocket coalesces its small messages by itself.
     if stream.set_nodelay(true).is_err() {
         return;
     }
+    let introduced = tokio::select! {
+        introduced = introduce(&mut stream, peer, &door) => introduced,
+        () = stop.cancelled() => return,
+    };
+    let peer = match introduced {
+        Ok(peer) => peer,
+        Err(error) => {
+            return tracing::debug!(%error, peer = %peer.0, "a proxy did not say for whom");
+        }
+    };
     let service = hyper::service::service_fn(move |mut request: hyper::Request<_>| {
         request.extensions_mut().insert(peer);
         router.clone().oneshot(request)
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(header_timeout)
+        .header_read_timeout(door.header_timeout)
         .max_headers(HEADERS_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service)
@@ -109,4 +119,13 @@ async fn connection(
     if let Err(error) = served {
         tracing::debug!(%error, peer = %peer.0, "a connection ended badly");
     }
+}
+
+/// Where a connection comes from: the peer, or whom it names if it is a proxy that has to.
+async fn introduce(stream: &mut TcpStream, peer: Peer, door: &Door) -> io::Result<Peer> {
+    if !door.proxied.trust(peer.0) {
+        return Ok(peer);
+    }
+    let source = tokio::time::timeout(door.header_timeout, proxy::read(stream)).await??;
+    Ok(source.map_or(peer, Peer))
 }

@@ -14,6 +14,7 @@ pub mod disk;
 pub mod grpc;
 pub mod http;
 pub mod net;
+pub mod proxies;
 pub mod redis;
 pub mod shutdown;
 pub mod tasks;

@@ -47,7 +47,7 @@ async fn websocket_metrics(
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
 ) -> Response {
-    if !may_read(&shell.config.admin.token, peer, &headers) {
+    if !may_read(&shell, peer, &headers) {
         let ask = [(header::WWW_AUTHENTICATE, "Bearer")];
         return (StatusCode::UNAUTHORIZED, ask, "a bearer token is needed").into_response();
     }
@@ -69,10 +69,12 @@ async fn websocket_metrics(
     .into_response()
 }
 
-/// Without a token only this machine may read.
-fn may_read(token: &str, Peer(peer): Peer, headers: &HeaderMap) -> bool {
+/// Without a token only this machine may read, and nobody through a proxy on it.
+fn may_read(shell: &Shell, Peer(peer): Peer, headers: &HeaderMap) -> bool {
+    let token = &shell.config.admin.token;
     if token.is_empty() {
-        return peer.to_canonical().is_loopback();
+        let client = shell.origins.client(peer, headers);
+        return client.is_loopback() && peer.to_canonical().is_loopback();
     }
     shows_token(token, headers)
 }

@@ -83,12 +83,13 @@ pub(super) async fn upgrade(
             return (StatusCode::UNAUTHORIZED, error.to_string()).into_response();
         }
     };
+    let client = shell.origins.client(peer, request.headers());
     let dialect = if selection.protocol.is_some() { Dialect::V1 } else { Dialect::Seed };
     let protocol = selection.protocol.map(HeaderValue::from_static);
     let place = match visitor.0.grants {
         // Many signed-in users may share one address.
-        Some(_) => shell.admission.admit_signed_in(peer, &shell.live.get().limits),
-        None => shell.admission.admit(peer, &shell.live.get().limits),
+        Some(_) => shell.admission.admit_signed_in(client, &shell.live.get().limits),
+        None => shell.admission.admit(client, &shell.live.get().limits),
     };
     let upgraded = hyper::upgrade::on(request);
     drop(tasks::spawn("socket.upgrade", async move {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::redis::Redis;
+use crate::{proxies::Proxies, redis::Redis};
 
 /// The form of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub enum Form {
     UrlOrIp,
     /// An address of Redis.
     RedisUrl,
+    /// IP addresses, alone or as networks, with commas between them.
+    Networks,
     /// A name that may stand in a log, a path or a message.
     Id,
     /// The key of a signature.
@@ -38,6 +40,7 @@ impl Form {
             "urls" => Some(Self::Urls),
             "url_or_ip" => Some(Self::UrlOrIp),
             "redis_url" => Some(Self::RedisUrl),
+            "networks" => Some(Self::Networks),
             "id" => Some(Self::Id),
             "secret" => Some(Self::Secret),
             _ => None,
@@ -55,6 +58,7 @@ impl Form {
                 "a URL like redis://host:6379, redis+sentinel://host:26379,host/primary or \
                  redis+cluster://host:6379,host"
             }
+            Self::Networks => "networks like 10.0.0.0/8 or IP addresses, with commas between them",
             Self::Id => "1 to 64 of A-Z a-z 0-9 _ -",
             Self::Secret => "32 bytes at least",
         }
@@ -72,6 +76,7 @@ impl Form {
                 REDIS_SCHEMES.iter().any(begins)
                     || REDIS_GROUP_SCHEMES.iter().any(begins) && Redis::connect(text).is_ok()
             }
+            Self::Networks => !text.trim().is_empty() && text.parse::<Proxies>().is_ok(),
             Self::Id => {
                 let fine = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
                 (1..=64).contains(&text.len()) && text.bytes().all(fine)

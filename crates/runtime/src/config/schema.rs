@@ -6,6 +6,7 @@
 //!   doc comment                          meaning
 //!   Default                              default
 //!   range(min = .., max = ..)            Bound::Within
+//!   an enum of plain variants            Bound::OneOf
 //!   extend("format" = "url")             Bound::Form
 //!   extend("below_half_of" = "a.b")      Bound::BelowHalfOf
 //! ```
@@ -48,6 +49,8 @@ pub enum Bound {
     Within(u64, u64),
     /// A text of this form.
     Form(Form),
+    /// One of these words.
+    OneOf(Vec<String>),
     /// Less than half of the setting with this key.
     BelowHalfOf(String),
 }
@@ -133,6 +136,7 @@ impl Bound {
                 ("description" | "default" | "type", _) => {}
                 ("minimum", _) => least = value.as_u64().ok_or_else(unknown)?,
                 ("maximum", _) => most = value.as_u64().ok_or_else(unknown)?,
+                ("oneOf", _) => bounds.push(Self::OneOf(words(value).ok_or_else(unknown)?)),
                 ("format", Some("uint8" | "uint16" | "uint32" | "uint64" | "uint")) => {}
                 ("format", Some(name)) => {
                     bounds.push(Self::Form(Form::named(name).ok_or_else(unknown)?));
@@ -161,7 +165,8 @@ impl Bound {
                 let fine = number < whole / 2;
                 fine.then_some(()).ok_or_else(|| format!("{number} is not {self}, {whole}"))
             }
-            Self::Within(..) | Self::Form(_) => Ok(()),
+            // Reading the value as its enum has refused every other word.
+            Self::OneOf(_) | Self::Within(..) | Self::Form(_) => Ok(()),
         }
     }
 }
@@ -171,9 +176,16 @@ impl std::fmt::Display for Bound {
         match self {
             Self::Within(least, most) => write!(f, "{least} to {most}"),
             Self::Form(form) => f.write_str(form.words()),
+            Self::OneOf(words) => f.write_str(&words.join(" or ")),
             Self::BelowHalfOf(key) => write!(f, "less than half of {key}"),
         }
     }
+}
+
+/// The variants of an enum, each of which has a meaning.
+fn words(variants: &Value) -> Option<Vec<String>> {
+    let words = variants.as_array()?.iter();
+    words.map(|variant| Some(variant.get("const")?.as_str()?.to_owned())).collect()
 }
 
 fn properties(schema: Option<&Map<String, Value>>) -> impl Iterator<Item = (&String, &Value)> {

@@ -235,6 +235,7 @@ fn each_form_takes_what_it_says() {
         (Form::RedisUrl, "rediss://host", "http://host"),
         (Form::RedisUrl, "redis+sentinel://one,two:1/main", "redis+sentinel://one,two:1"),
         (Form::RedisUrl, "redis+cluster://one,two:1", "redis+cluster://one,two:x"),
+        (Form::Networks, "10.0.0.0/8, ::1", "10.0.0.0/33"),
         (Form::Id, "a-Z_9", "a b"),
         (Form::Secret, "12345678901234567890123456789012", "1234567890123456789012345678901"),
     ] {

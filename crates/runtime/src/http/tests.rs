@@ -23,6 +23,11 @@ struct Server {
 }
 
 async fn start(header_timeout: Duration) -> Server {
+    start_behind("", header_timeout).await
+}
+
+/// One whose proxies introduce their connections.
+async fn start_behind(proxies: &str, header_timeout: Duration) -> Server {
     let slow = Arc::new(Semaphore::new(0));
     let permits = Arc::clone(&slow);
     let router = Router::new()
@@ -36,7 +41,8 @@ async fn start(header_timeout: Duration) -> Server {
         );
     let listener = net::listen((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
     let (addr, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-    let served = serve(listener, router, header_timeout, stop.clone());
+    let door = Door { header_timeout, proxied: proxies.parse().unwrap() };
+    let served = serve(listener, router, door, stop.clone());
     Server { addr, slow, stop, served: tasks::spawn("test.http", served) }
 }
 
@@ -101,4 +107,102 @@ async fn a_stop_waits_for_what_is_under_way_and_for_nothing_else() {
     assert!(answer(slow).await.ends_with("done"));
     tokio::time::timeout(PATIENCE, server.served).await.expect("it stops").unwrap();
     assert!(TcpStream::connect(server.addr).await.is_err(), "nobody listens");
+}
+
+const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+
+/// A header of the PROXY protocol: version and command, family and protocol, and the rest.
+fn header(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(rest.len()).unwrap().to_be_bytes();
+    [SIGNATURE, &[command, family], &length, rest].concat()
+}
+
+/// Addresses as a header has them: source, destination, both ports, extensions.
+fn from_ipv4(source: [u8; 4], extensions: &[u8]) -> Vec<u8> {
+    [&source[..], &[10, 0, 0, 1, 0x12, 0x34, 0, 80], extensions].concat()
+}
+
+fn from_ipv6(source: &str) -> Vec<u8> {
+    let source: std::net::Ipv6Addr = source.parse().unwrap();
+    [source.octets(), [0; 16]].concat().into_iter().chain([0, 1, 0, 80]).collect()
+}
+
+#[tokio::test]
+async fn a_proxy_says_for_whom_it_connects() {
+    let server = start_behind("127.0.0.0/8", PATIENCE).await;
+    let unix = [0; 216];
+    let name = [0x02, 0, 3, b'a', b'.', b'b', 0x04, 0, 0];
+    let large = [&[0x04, 0x0f, 0][..], &[0; 0x0f00]].concat();
+    for (header, peer) in [
+        (header(0x21, 0x11, &from_ipv4([192, 0, 2, 1], &[])), "192.0.2.1"),
+        (header(0x21, 0x11, &from_ipv4([192, 0, 2, 1], &name)), "192.0.2.1"),
+        (header(0x21, 0x11, &from_ipv4([192, 0, 2, 1], &large)), "192.0.2.1"),
+        (header(0x21, 0x21, &from_ipv6("2001:db8::1")), "2001:db8::1"),
+        (header(0x21, 0x21, &from_ipv6("::ffff:192.0.2.1")), "192.0.2.1"),
+        // The proxy itself, and what has no address.
+        (header(0x20, 0x00, &[]), "127.0.0.1"),
+        (header(0x20, 0x11, &from_ipv4([192, 0, 2, 1], &[])), "127.0.0.1"),
+        (header(0x21, 0x00, &[]), "127.0.0.1"),
+        (header(0x21, 0x00, b"anything"), "127.0.0.1"),
+        (header(0x21, 0x31, &unix), "127.0.0.1"),
+    ] {
+        let request = b"GET /peer HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        let mut stream = TcpStream::connect(server.addr).await.unwrap();
+        // In pieces, as a network may deliver it.
+        for piece in header.chunks(7) {
+            stream.write_all(piece).await.unwrap();
+        }
+        stream.write_all(request).await.unwrap();
+        let said = answer(stream).await;
+        assert!(said.ends_with(&format!("\r\n\r\n{peer}")), "{header:?}: {said}");
+    }
+    server.stop.cancel();
+    server.served.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_proxy_that_does_not_say_for_whom_is_cut_and_a_stranger_not_asked() {
+    let server = start_behind("127.0.0.1", Duration::from_millis(300)).await;
+    let good = from_ipv4([192, 0, 2, 1], &[]);
+    let whole = header(0x21, 0x11, &good);
+    let request = b"GET /peer HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    for bad in [
+        vec![],
+        request.to_vec(),
+        b"PROXY TCP4 192.0.2.1 10.0.0.1 1 80\r\n".to_vec(),
+        whole.get(..12).unwrap().to_vec(),
+        whole.get(..15).unwrap().to_vec(),
+        whole.get(..27).unwrap().to_vec(),
+        header(0x11, 0x11, &good),
+        header(0x22, 0x11, &good),
+        header(0x21, 0x41, &good),
+        header(0x21, 0x13, &good),
+        header(0x21, 0x12, &good),
+        header(0x21, 0x11, good.get(..11).unwrap()),
+        header(0x21, 0x21, &good),
+        header(0x21, 0x11, &from_ipv4([192, 0, 2, 1], &[0x04, 0])),
+        header(0x21, 0x11, &from_ipv4([192, 0, 2, 1], &[0x04, 0, 9, 1])),
+        header(0x21, 0x11, &[0; 5_000]),
+        [&b"\r\n\r\n\0\r\nQUIT\r"[..], &[0x21, 0x11, 0, 12], &good].concat(),
+    ] {
+        let mut stream = TcpStream::connect(server.addr).await.unwrap();
+        stream.write_all(&bad).await.unwrap();
+        if bad.len() == 16 + 12 || bad.len() > 5_000 {
+            drop(stream.write_all(request).await);
+        }
+        assert_eq!(answer(stream).await, "", "{bad:?}");
+    }
+    server.stop.cancel();
+    server.served.await.unwrap();
+    // Whoever is none of our proxies speaks HTTP from the first byte.
+    let server = start_behind("192.0.2.0/24", PATIENCE).await;
+    let mut stream = TcpStream::connect(server.addr).await.unwrap();
+    stream.write_all(&[&whole[..], request].concat()).await.unwrap();
+    let refused = answer(stream).await;
+    assert!(refused.starts_with("HTTP/1.1 400 "), "{refused}");
+    let mut stream = TcpStream::connect(server.addr).await.unwrap();
+    stream.write_all(request).await.unwrap();
+    assert!(answer(stream).await.ends_with("127.0.0.1"));
+    server.stop.cancel();
+    server.served.await.unwrap();
 }
