@@ -14,7 +14,7 @@
 
 mod targets;
 
-use targets::{auction, client, documents, frame, replies, session, stored, upgrade, wire};
+use targets::{address, auction, client, documents, frame, replies, session, stored, upgrade, wire};
 
 /// One thing to be fuzzed; its seeds are in `corpus/<name>`.
 #[derive(Debug, Clone, Copy)]
@@ -32,10 +32,12 @@ pub const TARGETS: &[Target] = &[
     Target { name: "client", run: client::messages },
     Target { name: "config", run: documents::config },
     Target { name: "flags", run: documents::flags },
+    Target { name: "forwarded", run: address::forwarded },
     Target { name: "frame", run: frame::decoder },
     Target { name: "handshake", run: upgrade::handshake },
     Target { name: "ids", run: client::ids },
     Target { name: "limits", run: documents::limits },
+    Target { name: "proxies", run: address::proxies },
     Target { name: "replies", run: replies::scripts },
     Target { name: "session", run: session::sockets },
     Target { name: "stored", run: stored::streams },

@@ -1,5 +1,6 @@
 //! The targets, by what they come near to.
 
+pub(crate) mod address;
 pub(crate) mod auction;
 pub(crate) mod client;
 pub(crate) mod documents;
