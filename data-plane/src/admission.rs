@@ -1,87 +1,167 @@
-//! Who may open a socket: counts by address and for the node. A count is held
-//! by a guard, so that it falls by whatever path a socket ends.
+//! Who may open a socket: how often an address may ask, how many sockets the
+//! node has, and how many an address or a user has in the whole cluster.
 
-use crate::{address::customer, close::CloseCode, settings::Limits};
+use crate::{
+    address::customer,
+    auth::Identity,
+    limit::{Action, Exceeded, PLACE_RETRY},
+    node::Shell,
+    places::{Bound, Outcome, Place},
+    settings::Limits,
+    store::Counted,
+};
+use gavel_rules::time::Millis;
 use parking_lot::Mutex;
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
 
-/// The counts of one node.
-#[derive(Debug, Clone, Default)]
-pub struct Admission {
-    counts: Arc<Mutex<Counts>>,
-}
+mod handshakes;
 
+use handshakes::Handshakes;
+
+/// What one node counts by itself.
 #[derive(Debug, Default)]
-struct Counts {
-    sockets: u32,
-    by_address: HashMap<IpAddr, u32>,
+pub(crate) struct Admission {
+    sockets: Arc<AtomicU32>,
+    handshakes: Mutex<Handshakes>,
 }
 
-/// One admitted socket; dropping it gives its place back.
+/// An admitted socket's part of the node; dropping it gives that back.
 #[derive(Debug)]
-pub struct Place {
-    counts: Arc<Mutex<Counts>>,
-    address: IpAddr,
+pub(crate) struct NodePlace {
+    sockets: Arc<AtomicU32>,
+}
+
+/// Who was not admitted, and what happens to them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TurnedAway {
+    /// What they exceeded.
+    pub exceeded: Exceeded,
+    /// What happens then.
+    pub action: Action,
+    /// When they may ask again.
+    pub retry_after: Millis,
 }
 
 // === impl Admission ===
 
 impl Admission {
-    /// Takes a place for a socket from `address`.
+    /// Lets an address ask for a socket.
     ///
     /// # Errors
-    /// The code to close the socket with, if a limit is reached.
-    pub fn admit(&self, address: IpAddr, limits: &Limits) -> Result<Place, CloseCode> {
-        self.admit_up_to(limits.sockets_per_ip_max, address, limits)
-    }
-
-    /// Takes a place for a user with a token: many of them may share an
-    /// address, so only the node's own limit holds.
-    ///
-    /// # Errors
-    /// The code to close the socket with, if the node is full.
-    pub fn admit_signed_in(&self, address: IpAddr, limits: &Limits) -> Result<Place, CloseCode> {
-        self.admit_up_to(0, address, limits)
-    }
-
-    fn admit_up_to(
-        &self,
-        of_address_max: u32,
-        address: IpAddr,
-        limits: &Limits,
-    ) -> Result<Place, CloseCode> {
+    /// [`TurnedAway`] if it asks too often.
+    pub(crate) fn ask(&self, shell: &Shell, address: IpAddr) -> Result<(), TurnedAway> {
+        let limits = &shell.live.get().limits;
         let address = customer(address);
-        let mut counts = self.counts.lock();
-        if limits.sockets_per_node_max > 0 && counts.sockets >= limits.sockets_per_node_max {
-            return Err(CloseCode::Overloaded);
+        let taken = self.handshakes.lock().take(address, limits, shell.now());
+        match taken {
+            Ok(()) => Ok(()),
+            Err(retry_after) => shell.turn_away(limits, Exceeded::HandshakesPerIp, retry_after),
         }
-        let of_address = counts.by_address.get(&address).copied().unwrap_or(0);
-        if of_address_max > 0 && of_address >= of_address_max {
-            return Err(CloseCode::ConnectionLimit);
-        }
-        counts.by_address.insert(address, of_address + 1);
-        counts.sockets += 1;
-        Ok(Place { counts: Arc::clone(&self.counts), address })
     }
 
-    /// Open sockets, and the addresses that they come from.
+    /// Takes a place on the node, and one of the address or the user in the cluster.
+    ///
+    /// # Errors
+    /// [`TurnedAway`] if a limit is reached.
+    pub(crate) async fn admit(
+        &self,
+        shell: &Shell,
+        address: IpAddr,
+        identity: &Identity,
+    ) -> Result<(NodePlace, Place), TurnedAway> {
+        let settings = shell.live.get();
+        let node = self.take(settings.limits.sockets_per_node_max);
+        let node = match node {
+            Ok(node) => node,
+            Err(node) => {
+                let exceeded = Exceeded::SocketsPerNode;
+                shell.turn_away(&settings.limits, exceeded, PLACE_RETRY)?;
+                node
+            }
+        };
+        let counted = match identity.grants {
+            // Many signed-in users may share one address.
+            Some(_) => Counted::User(identity.user.clone()),
+            None => Counted::Address(customer(address)),
+        };
+        let place = shell.take_place(&settings.limits, counted).await?;
+        Ok((node, place))
+    }
+
+    /// Open sockets.
     #[must_use]
-    pub fn counts(&self) -> (u32, usize) {
-        let counts = self.counts.lock();
-        (counts.sockets, counts.by_address.len())
+    pub(crate) fn sockets(&self) -> u32 {
+        self.sockets.load(Ordering::Relaxed)
+    }
+
+    /// Takes a place, which is an error beyond `max`.
+    fn take(&self, max: u32) -> Result<NodePlace, NodePlace> {
+        let before = self.sockets.fetch_add(1, Ordering::Relaxed);
+        let place = NodePlace { sockets: Arc::clone(&self.sockets) };
+        if max > 0 && before >= max { Err(place) } else { Ok(place) }
     }
 }
 
-impl Drop for Place {
+impl Drop for NodePlace {
     fn drop(&mut self) {
-        let mut counts = self.counts.lock();
-        counts.sockets = counts.sockets.saturating_sub(1);
-        if let Some(count) = counts.by_address.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                counts.by_address.remove(&self.address);
-            }
+        self.sockets.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+// === impl Shell ===
+
+impl Shell {
+    /// Takes a place that is counted over the whole cluster.
+    ///
+    /// # Errors
+    /// [`TurnedAway`] if there is none.
+    pub(crate) async fn take_place(
+        &self,
+        limits: &Limits,
+        counted: Counted,
+    ) -> Result<Place, TurnedAway> {
+        let (exceeded, max) = match counted {
+            Counted::Address(_) => (Exceeded::SocketsPerIp, limits.sockets_per_ip_max),
+            Counted::User(_) => (Exceeded::SocketsPerUser, limits.sockets_per_user_max),
+            Counted::Room(_) => (Exceeded::SocketsPerRoom, limits.sockets_per_room_max),
+        };
+        if max == 0 {
+            return Ok(self.places.take_any(counted));
         }
+        let dry_run = limits.actions.at(exceeded) == Action::DryRun;
+        let refused = match self.places.take(counted, Bound { max, dry_run }).await {
+            Outcome::Within(place) => return Ok(place),
+            Outcome::Beyond(place) => place,
+        };
+        self.turn_away(limits, exceeded, PLACE_RETRY)?;
+        // It is only tried, so there is a place.
+        let none = TurnedAway { exceeded, action: Action::Refuse, retry_after: PLACE_RETRY };
+        refused.ok_or(none)
+    }
+
+    /// Counts somebody who exceeds a limit.
+    ///
+    /// # Errors
+    /// What happens to them, unless the limit is only tried.
+    pub(crate) fn turn_away(
+        &self,
+        limits: &Limits,
+        exceeded: Exceeded,
+        retry_after: Millis,
+    ) -> Result<(), TurnedAway> {
+        let action = limits.actions.at(exceeded);
+        self.metrics.exceeded(exceeded, action);
+        if action == Action::DryRun {
+            tracing::info!(limit = exceeded.word(), "a limit that is only tried was exceeded");
+            return Ok(());
+        }
+        Err(TurnedAway { exceeded, action, retry_after })
     }
 }
 
@@ -90,30 +170,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_given_back_when_dropped() {
+    fn a_place_on_the_node_is_given_back_when_dropped() {
         let admission = Admission::default();
-        let limits = Limits { sockets_per_ip_max: 2, ..Limits::default() };
-        let [one, mapped]: [IpAddr; 2] =
-            ["10.0.0.1", "::ffff:10.0.0.1"].map(|a| a.parse().expect("address"));
-        let first = admission.admit(one, &limits).expect("first");
-        let _second = admission.admit(mapped, &limits).expect("second");
-        assert_eq!(admission.admit(one, &limits).err(), Some(CloseCode::ConnectionLimit));
+        let first = admission.take(1).expect("first");
+        assert!(admission.take(1).is_err());
+        assert!(admission.take(0).is_ok());
         drop(first);
-        assert!(admission.admit(one, &limits).is_ok());
-        drop(_second);
-        assert_eq!(admission.counts(), (0, 0));
-    }
-
-    #[test]
-    fn one_customer_of_ipv6_counts_once_and_the_node_has_a_limit() {
-        let admission = Admission::default();
-        let limits = Limits { sockets_per_ip_max: 1, sockets_per_node_max: 2, ..Limits::default() };
-        let [a, same, b, c]: [IpAddr; 4] =
-            ["2001:db8::1", "2001:db8::ffff:2", "2001:db8:0:1::1", "2001:db8:0:2::1"]
-                .map(|a| a.parse().expect("address"));
-        let _a = admission.admit(a, &limits).expect("a");
-        assert_eq!(admission.admit(same, &limits).err(), Some(CloseCode::ConnectionLimit));
-        let _b = admission.admit(b, &limits).expect("b");
-        assert_eq!(admission.admit(c, &limits).err(), Some(CloseCode::Overloaded));
+        assert!(admission.take(1).is_ok());
+        assert_eq!(admission.sockets(), 0);
     }
 }

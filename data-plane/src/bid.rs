@@ -4,6 +4,7 @@
 use crate::{
     auth::Identity,
     codec::json::{ClientError, ErrorCode},
+    limit::{Action, Exceeded},
     node::Shell,
     room::{Ask, Input, Member, Reply},
     session::PlacedBid,
@@ -69,13 +70,12 @@ impl Bidding {
     /// Counts the bid and hands it to its room.
     async fn admit(self) {
         let named = Some((&self.room, &self.placed.bid_id));
-        let limited = match self.take(named).await {
-            Ok(Take::Taken) => None,
-            Ok(Take::Refused { retry_after }) => Some(retry_after),
-            Ok(Take::Known) => return self.admit_again().await,
-            Err(error) => return self.fail(&error),
-        };
-        self.send(limited);
+        match self.take(named).await {
+            Ok(Take::Taken) => self.send(None),
+            Ok(Take::Refused { retry_after }) => self.exceed(retry_after),
+            Ok(Take::Known) => self.admit_again().await,
+            Err(error) => self.fail(&error),
+        }
     }
 
     /// Admits a bid whose id has counted within the window. If it was accepted
@@ -97,8 +97,25 @@ impl Bidding {
         }
         match self.take(None).await {
             Ok(Take::Taken | Take::Known) => self.send(None),
-            Ok(Take::Refused { retry_after }) => self.send(Some(retry_after)),
+            Ok(Take::Refused { retry_after }) => self.exceed(retry_after),
             Err(error) => self.fail(&error),
+        }
+    }
+
+    /// Does with a bid over the limit what the settings say. One that is refused goes to its room
+    /// all the same, which knows whether it is the retry of an accepted bid.
+    fn exceed(&self, retry_after: Millis) {
+        let limits = &self.settings.limits;
+        match self.shell.turn_away(limits, Exceeded::BidsPerUser, retry_after) {
+            Ok(()) => self.send(None),
+            Err(turned) if turned.action == Action::Refuse => {
+                self.member.note_refusal();
+                self.send(Some(retry_after));
+            }
+            Err(turned) => {
+                let error = turned.error().in_room(&self.room).of_bid(Some(&self.placed.bid_id));
+                self.member.turn_away(&error, turned);
+            }
         }
     }
 

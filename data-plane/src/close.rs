@@ -63,17 +63,17 @@ close_codes! {
     Invalid = 1007, "Invalid text",
         "not UTF-8, or `bad_json` five times", "no, mend the client";
     ConnectionLimit = 1008, "Connection limit exceeded",
-        "too many sockets without a token from one address", "later";
+        "too many sockets of one address, user or room, or too many rooms", "later";
     TooBig = 1009, "Message too big",
         "over `message_bytes_max`", "no, mend the client";
     Restart = 1012, "Node restarts",
         "the node is about to stop; its rooms are elsewhere already", "yes, with jitter";
-    Overloaded = 1013, "Node is full",
-        "as many sockets as the node may have", "later, another node";
+    Overloaded = 1013, "Overloaded",
+        "as many sockets as the node may have, or another limit that sheds", "later, another node";
     Unauthenticated = 4401, "Token expired",
         "reserved; nothing sends it yet", "no, bring a new token";
     TooSlow = 4408, "Too slow",
         "over 64 KiB or 256 frames wait for the client", "yes, and join again";
     MessageRate = 4429, "Too many messages",
-        "100 over the rate, one after the other", "later";
+        "`refusals_per_session_max`, or a rate that closes", "later";
 }

@@ -8,7 +8,7 @@
 //! Neither can be told from the events of a room, where a quiet hour and an
 //! outage look the same.
 
-use crate::node::Shell;
+use crate::{node::Shell, store::HOLDER_SILENT_MAX};
 use gavel_rules::{
     auction::OUTAGE_MIN,
     time::{Millis, Timestamp},
@@ -34,6 +34,8 @@ const _: () = assert!(OUTAGE_MIN.get() >= 2 * INTERVAL.get());
 #[derive(Debug, Default)]
 pub(crate) struct Contact {
     heard: Mutex<Option<(Timestamp, Instant)>>,
+    /// Since when there was no outage.
+    steady_since: Mutex<Option<Instant>>,
 }
 
 // === impl Contact ===
@@ -63,7 +65,23 @@ impl Contact {
         (silent >= Duration::from_millis(OUTAGE_MIN.get())).then_some(at)
     }
 
+    /// Whether the store is there, and has been for so long that it would have heard of every
+    /// other node as well.
+    pub(crate) fn is_steady(&self) -> bool {
+        let Some(since) = *self.steady_since.lock() else { return false };
+        let steady = clock::monotonic().saturating_duration_since(since);
+        self.is_there() && steady >= Duration::from_millis(HOLDER_SILENT_MAX.get())
+    }
+
+    /// Whether the store was heard of and is not lost.
+    pub(crate) fn is_there(&self) -> bool {
+        self.heard.lock().is_some() && self.lost_since().is_none()
+    }
+
     fn hear(&self, at: Timestamp) {
+        if !self.is_there() {
+            *self.steady_since.lock() = Some(clock::monotonic());
+        }
         *self.heard.lock() = Some((at, clock::monotonic()));
     }
 }
@@ -77,6 +95,8 @@ pub(crate) async fn run(shell: Arc<Shell>) {
         if let Some(since) = shell.contact.lost_since() {
             let lost_ms = at.since(since).get();
             tracing::warn!(lost_ms, "the store is back; the rooms hear of the outage");
+            // Others may have taken this node for gone.
+            shell.places.announce();
             // Before anything else is decided by a contact that is good again.
             shell.rooms.outage(since).await;
         }
@@ -96,6 +116,7 @@ pub(crate) async fn watch_durability(shell: Arc<Shell>) {
         let now = shell.store.watermark().server;
         if now != server {
             server = now;
+            shell.places.announce();
             shell.rooms.store_changed().await;
         }
     }

@@ -60,7 +60,7 @@ pub(crate) async fn close_sockets(shell: &Arc<Shell>, grace: Duration) {
     shell.sockets.close_all(CloseCode::GoingAway);
     let gone = async {
         let mut tick = tokio::time::interval(Duration::from_millis(10));
-        while shell.admission.counts().0 > 0 {
+        while shell.admission.sockets() > 0 {
             tick.tick().await;
         }
     };

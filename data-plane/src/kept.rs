@@ -60,7 +60,7 @@ struct Written {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Content {
-    limits: Option<Document<BTreeMap<String, u64>>>,
+    limits: Option<Document<BTreeMap<String, limits::Value>>>,
     flags: Option<Document<String>>,
     peers: BTreeMap<NodeId, Peer>,
     owned: BTreeSet<RoomId>,
@@ -248,7 +248,12 @@ mod tests {
         file::write(&path, &wrong).expect("written");
         assert_eq!(restored(directory.path()), (77, 3, 0));
         let mut wrong = content();
-        wrong.limits.as_mut().expect("limits").body.insert("batch_messages_max".to_owned(), 0);
+        wrong
+            .limits
+            .as_mut()
+            .expect("limits")
+            .body
+            .insert("batch_messages_max".to_owned(), limits::Value::Number(0));
         file::write(&path, &wrong).expect("written");
         assert_eq!(restored(directory.path()), (5, 0, 4));
     }

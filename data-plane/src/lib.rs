@@ -3,7 +3,7 @@
 //! nodes own.
 
 pub mod address;
-pub mod admission;
+mod admission;
 pub mod auth;
 mod bid;
 pub mod close;
@@ -14,10 +14,13 @@ mod control;
 mod heartbeat;
 mod http;
 mod kept;
+pub mod limit;
 pub mod metrics;
 mod node;
 mod peers;
+mod places;
 mod room;
+mod seats;
 pub mod session;
 pub mod settings;
 mod socket;

@@ -18,7 +18,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 pub use self::histogram::Histogram;
 pub use self::labels::{
-    BidOutcome, Breaker, Closed, Labels, Opened, StoreFailure, values as label_values,
+    BidOutcome, Breaker, Closed, Hit, Labels, Opened, StoreFailure, values as label_values,
 };
 pub use self::table::{Levels, Table};
 
@@ -52,6 +52,10 @@ pub struct Metrics {
     pub sockets_opened: Table<Opened>,
     /// Sockets that ended, by kind of end.
     pub sockets_closed: Table<Closed>,
+    /// Limits that were exceeded, and what happened then.
+    pub limit_hits: Table<Hit>,
+    /// Places given to sockets without an answer of the store.
+    pub places_alone: Counter,
     /// Bids by answer.
     pub bids: Table<BidOutcome>,
     /// Times this node found that a room has another owner.
@@ -94,6 +98,8 @@ impl Metrics {
             breakers: Levels::default(),
             sockets_opened: Table::default(),
             sockets_closed: Table::default(),
+            limit_hits: Table::default(),
+            places_alone: Counter::default(),
             bids: Table::default(),
             fenced: Counter::default(),
             store_errors: Table::default(),
@@ -135,6 +141,7 @@ impl Metrics {
         let mut counters = Vec::new();
         self.sockets_opened.report("gavel_sockets_opened", &mut counters);
         self.sockets_closed.report("gavel_sockets_closed", &mut counters);
+        self.limit_hits.report("gavel_limit_hits", &mut counters);
         self.bids.report("gavel_bids", &mut counters);
         self.store_errors.report("gavel_store_errors", &mut counters);
         for (name, _, counter) in self.counters() {
@@ -172,12 +179,17 @@ impl Metrics {
         ]
     }
 
-    fn counters(&self) -> [(&'static str, &'static str, &Counter); 7] {
+    fn counters(&self) -> [(&'static str, &'static str, &Counter); 8] {
         [
             ("fenced", "Rooms found to have another owner by now", &self.fenced),
             ("slow_consumers", "Sockets closed because they read too slowly", &self.slow_consumers),
             ("config_refused", "Limits or flags that this node refused", &self.config_refused),
             ("relay_reconnects", "Relay streams opened again after a loss", &self.relay_reconnects),
+            (
+                "places_alone",
+                "Places given to sockets without an answer of the store",
+                &self.places_alone,
+            ),
             ("stand_ins", "Rooms decided here while their owner was out of reach", &self.stand_ins),
             (
                 "replayed_events",
@@ -207,6 +219,8 @@ impl Metrics {
         all.register("sockets_opened", "Upgrades asked for, by what became of them", opened);
         let closed = self.sockets_closed.clone();
         all.register("sockets_closed", "Sockets that ended, by how", closed);
+        let hits = self.limit_hits.clone();
+        all.register("limit_hits", "Limits exceeded, by limit and what happened then", hits);
         all.register("bids", "Bids, by answer", self.bids.clone());
         let errors = self.store_errors.clone();
         all.register("store_errors", "Calls of the store without an answer, by kind", errors);

@@ -12,12 +12,13 @@ use crate::{
     kept::Kept,
     metrics::{Breaker, Metrics},
     peers::Peers,
+    places::{self, Places},
     room::{
         Rooms,
         relay::{Links, serve::Relay},
     },
     settings::Live,
-    store::RoomStore,
+    store::{Holder, RoomStore},
 };
 use anyhow::Context as _;
 use gavel_rules::{
@@ -75,13 +76,15 @@ pub(crate) struct Shell {
     /// Where rooms are stored.
     pub store: Arc<dyn RoomStore>,
     /// Whether the store is there.
-    pub contact: Contact,
+    pub contact: Arc<Contact>,
     /// The auction clock as this node knows it.
     pub clock: AuctionClock,
     /// Who is believed about where a request comes from.
     pub origins: Origins,
     /// Who may open a socket.
     pub admission: Admission,
+    /// Places that are counted over the whole cluster.
+    pub places: Places,
     /// Its open sockets.
     pub sockets: http::Sockets,
     /// The heartbeats of its sockets.
@@ -201,9 +204,8 @@ impl Node {
             .with_context(|| format!("http.listen: cannot listen on {}", config.http.listen))?;
         let (http_addr, relay_addr) = (http.local_addr()?, relay.local_addr()?);
         name_addresses(&mut config, http_addr, relay_addr);
-        let mut shell = shell(config, store)?;
-        shell.incarnation = draw_incarnation(&*shell.store).await;
-        let shell = Arc::new(shell);
+        let incarnation = draw_incarnation(&*store).await;
+        let shell = Arc::new(shell(config, store, incarnation)?);
 
         let tasks = &shell.tasks;
         drop(tasks.spawn("http", http::serve(Arc::clone(&shell), http)));
@@ -213,6 +215,7 @@ impl Node {
             stop.run_until_cancelled(wheel).await;
         }));
         drop(tasks.spawn("contact", contact::run(Arc::clone(&shell))));
+        drop(tasks.spawn("places", places::run(Arc::clone(&shell))));
         drop(tasks.spawn("kept", kept::run(Arc::clone(&shell))));
         drop(tasks.spawn("replicas", contact::watch_durability(Arc::clone(&shell))));
         control::start(&shell);
@@ -300,8 +303,12 @@ async fn draw_incarnation(store: &dyn RoomStore) -> Incarnation {
     Incarnation::new(now_ms)
 }
 
-/// What the parts of a node with these settings share.
-pub(crate) fn shell(config: Config, store: Arc<dyn RoomStore>) -> anyhow::Result<Shell> {
+/// What the parts of a node with these settings share, in this run.
+pub(crate) fn shell(
+    config: Config,
+    store: Arc<dyn RoomStore>,
+    incarnation: Incarnation,
+) -> anyhow::Result<Shell> {
     let secret = match config.auth.secret_file.as_str() {
         "" => config.auth.secret.clone().into_bytes(),
         path => {
@@ -319,21 +326,26 @@ pub(crate) fn shell(config: Config, store: Arc<dyn RoomStore>) -> anyhow::Result
     kept.restore(&live);
     let started_ms = clock::now_ms();
     let tasks = tasks::Group::new();
+    let (contact, metrics) = (Arc::<Contact>::default(), Metrics::new());
+    let holder = Holder { node: id.clone(), incarnation };
+    let alone = metrics.places_alone.clone();
+    let places = Places::new(Arc::clone(&store), Arc::clone(&contact), holder, alone);
     Ok(Shell {
         id,
-        incarnation: Incarnation::new(started_ms),
+        incarnation,
         live,
-        metrics: Metrics::new(),
+        metrics,
         rooms: Rooms::default(),
         links: Links::default(),
         peers: Peers::new(kept.peers()),
         kept,
         control: Control::new(&config.control.endpoint),
         store,
-        contact: Contact::default(),
+        contact,
         clock: AuctionClock::default(),
         origins: Origins::new(&config.http),
         admission: Admission::default(),
+        places,
         sockets: http::Sockets::default(),
         wheel: Wheel::default(),
         verifier: Verifier::new(&secret),

@@ -11,6 +11,7 @@ use crate::{
     close::CloseCode,
     codec::json::{self, ClientError, Dialect, ErrorCode},
     node::Shell,
+    seats::Seats,
     settings::Subjects,
     socket::Socket,
 };
@@ -22,7 +23,10 @@ use gavel_rules::{
     time::{Millis, Timestamp},
 };
 use parking_lot::Mutex;
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
 use tokio::sync::{mpsc, oneshot};
 
 mod degraded;
@@ -56,6 +60,10 @@ pub(crate) struct Member {
     pub dialect: Dialect,
     /// Rooms that refused the socket, for its session to hear of.
     pub refused_by: Mutex<Vec<RoomId>>,
+    /// Times that it was refused something over a limit, for the same.
+    pub refusals: AtomicU32,
+    /// The counted places that it holds.
+    pub seats: Mutex<Seats>,
 }
 
 /// What may happen to a room.
@@ -250,6 +258,11 @@ impl Member {
     pub(crate) fn refuse(&self, room: &RoomId, error: &ClientError) {
         self.refused_by.lock().push(room.clone());
         self.socket.send_text(&self.error(error));
+    }
+
+    /// Notes that the socket was refused something over a limit.
+    pub(crate) fn note_refusal(&self) {
+        self.refusals.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Closes the socket of a node that leaves; its client is told when to come

@@ -5,24 +5,26 @@ use crate::{
     auth::{GuestToken, Identity, TokenRefused},
     close::CloseCode,
     codec::json::{self, ClientError, ClientMessage, Dialect, ErrorCode, PlaceBid},
+    limit::{self, Exceeded, PLACE_RETRY},
     settings::Limits,
 };
 use gavel_rules::{
     id::{BidId, RoomId, SessionId},
     limits::Gcra,
     order::Position,
-    time::Timestamp,
+    time::{Millis, Timestamp},
 };
 
+mod refusals;
 #[cfg(test)]
 mod tests;
 
+use refusals::Refusals;
+
 /// Unreadable messages after which the socket is closed with 1007.
 const BAD_MESSAGES_MAX: u8 = 5;
-/// Messages over the rate, one after the other, after which it is closed with 4429.
-const FLOOD_MESSAGES_MAX: u16 = 100;
-// What clients are told about both in `close` and in `ErrorCode`.
-const _: () = assert!(BAD_MESSAGES_MAX == 5 && FLOOD_MESSAGES_MAX == 100);
+// What clients are told about it in `close` and in `ErrorCode`.
+const _: () = assert!(BAD_MESSAGES_MAX == 5);
 
 /// What happened.
 #[derive(Debug)]
@@ -37,6 +39,8 @@ pub enum Input<'a> {
     Identified(Result<Identity, TokenRefused>),
     /// A room told that there is nothing to join.
     NotJoined(&'a RoomId),
+    /// So many times was something refused elsewhere, as over a limit.
+    Refused(u32),
 }
 
 /// What the shell is to do.
@@ -57,6 +61,8 @@ pub enum Action {
     },
     /// Check a token and come back with [`Input::Identified`].
     Verify(String),
+    /// Count that a limit was exceeded, and what happened.
+    Exceeded(Exceeded, limit::Action),
     /// Close the socket.
     Close(CloseCode),
 }
@@ -82,7 +88,9 @@ pub struct Session {
     rate: Gcra,
     bids: u32,
     bad_messages: u8,
-    flood_messages: u16,
+    /// The last message was over the rate.
+    flooding: bool,
+    refusals: Refusals,
 }
 
 // === impl Session ===
@@ -95,8 +103,17 @@ impl Session {
             limits.messages_per_session_rate.max(1),
             limits.messages_per_session_burst.max(1),
         );
-        let joined = Vec::new();
-        Self { id, dialect, identity, joined, rate, bids: 0, bad_messages: 0, flood_messages: 0 }
+        Self {
+            id,
+            dialect,
+            identity,
+            joined: Vec::new(),
+            rate,
+            bids: 0,
+            bad_messages: 0,
+            flooding: false,
+            refusals: Refusals::default(),
+        }
     }
 
     /// Who the session acts for.
@@ -133,6 +150,7 @@ impl Session {
                 self.refuse(&error, actions);
             }
             Input::NotJoined(room) => self.joined.retain(|joined| joined != room),
+            Input::Refused(times) => self.refused(times, now, limits, actions),
         }
     }
 
@@ -141,12 +159,16 @@ impl Session {
     }
 
     fn text(&mut self, text: &str, now: Timestamp, limits: &Limits, actions: &mut Vec<Action>) {
-        if limits.messages_per_session_rate > 0
-            && let Err(after) = self.rate.try_take(now)
+        let taken = match limits.messages_per_session_rate {
+            0 => Ok(()),
+            _ => self.rate.try_take(now),
+        };
+        if let Err(after) = taken
+            && !self.flooded(after, now, limits, actions)
         {
-            return self.flooded(after.get(), actions);
+            return;
         }
-        self.flood_messages = 0;
+        self.flooding = taken.is_err();
         match json::parse(text, self.dialect) {
             Ok(message) => self.message(message, now, limits, actions),
             Err(error) => {
@@ -158,18 +180,56 @@ impl Session {
                 if self.bad_messages >= BAD_MESSAGES_MAX {
                     actions.push(Action::Close(CloseCode::Invalid));
                 }
+                self.refused(1, now, limits, actions);
             }
         }
     }
 
-    fn flooded(&mut self, retry_after_ms: u64, actions: &mut Vec<Action>) {
-        self.flood_messages = self.flood_messages.saturating_add(1);
+    /// A message came over the rate; true if that is only counted.
+    fn flooded(
+        &mut self,
+        after: Millis,
+        now: Timestamp,
+        limits: &Limits,
+        actions: &mut Vec<Action>,
+    ) -> bool {
         // One answer tells it; answering each would double the flood.
-        if self.flood_messages == 1 {
-            let error = ClientError::new(ErrorCode::RateLimited, "too many messages");
-            self.refuse(&error.retry_after(retry_after_ms), actions);
+        let error = ClientError::new(ErrorCode::RateLimited, "too many messages");
+        let error = (!self.flooding).then(|| error.retry_after(after.get()));
+        let over = self.exceed(Exceeded::MessagesPerSession, error, now, limits, actions);
+        self.flooding = true;
+        !over
+    }
+
+    /// Does with whoever exceeds a limit what the settings say; false if that is nothing.
+    fn exceed(
+        &mut self,
+        exceeded: Exceeded,
+        error: Option<ClientError>,
+        now: Timestamp,
+        limits: &Limits,
+        actions: &mut Vec<Action>,
+    ) -> bool {
+        let action = limits.actions.at(exceeded);
+        actions.push(Action::Exceeded(exceeded, action));
+        if action == limit::Action::DryRun {
+            return false;
         }
-        if self.flood_messages >= FLOOD_MESSAGES_MAX {
+        if let Some(error) = error {
+            self.refuse(&error, actions);
+        }
+        match action.close_code(exceeded) {
+            Some(code) => actions.push(Action::Close(code)),
+            None => self.refused(1, now, limits, actions),
+        }
+        true
+    }
+
+    /// Something was refused so many times; a session that goes on with it is closed.
+    fn refused(&mut self, times: u32, now: Timestamp, limits: &Limits, actions: &mut Vec<Action>) {
+        if let Err(retry_after) = self.refusals.note(times, now, limits) {
+            let error = ClientError::new(ErrorCode::RateLimited, "too much that had to be refused");
+            self.refuse(&error.retry_after(retry_after.get()), actions);
             actions.push(Action::Close(CloseCode::MessageRate));
         }
     }
@@ -182,7 +242,7 @@ impl Session {
         actions: &mut Vec<Action>,
     ) {
         match message {
-            ClientMessage::Join(room, since) => self.join(room, since, limits, actions),
+            ClientMessage::Join(room, since) => self.join(room, since, now, limits, actions),
             ClientMessage::Leave(room) => {
                 self.joined.retain(|joined| *joined != room);
                 actions.push(Action::Leave(room));
@@ -199,6 +259,7 @@ impl Session {
         &mut self,
         room: RoomId,
         since: Option<Position>,
+        now: Timestamp,
         limits: &Limits,
         actions: &mut Vec<Action>,
     ) {
@@ -212,7 +273,10 @@ impl Session {
             if most > 0 && self.joined.len() >= most {
                 let message = format!("a socket may be in {most} rooms at most");
                 let error = ClientError::new(ErrorCode::TooManyRooms, message).in_room(&room);
-                return self.refuse(&error, actions);
+                let error = Some(error.retry_after(PLACE_RETRY.get()));
+                if self.exceed(Exceeded::RoomsPerSession, error, now, limits, actions) {
+                    return;
+                }
             }
             self.joined.push(room.clone());
         }

@@ -1,7 +1,7 @@
 //! What the control plane may change while the node runs: limits and flags.
 //! Each use reads the newest value at the moment it needs it.
 
-use crate::trials::Trials;
+use crate::{limit::Actions, trials::Trials};
 use gavel_flags::{Context, Flags};
 use gavel_proto::{
     config::v1 as wire,
@@ -20,8 +20,16 @@ use tokio::sync::watch;
 pub struct Limits {
     /// Sockets of one address without a token.
     pub sockets_per_ip_max: u32,
+    /// Sockets of one user with a token.
+    pub sockets_per_user_max: u32,
+    /// Sockets in one room.
+    pub sockets_per_room_max: u32,
     /// Sockets on this node.
     pub sockets_per_node_max: u32,
+    /// Handshakes a second of one address.
+    pub handshakes_per_ip_rate: u32,
+    /// Handshakes that one address may ask for at once.
+    pub handshakes_per_ip_burst: u32,
     /// Bids of one user within [`Self::bids_window`].
     pub bids_per_user_max: u32,
     /// The window of [`Self::bids_per_user_max`].
@@ -30,6 +38,10 @@ pub struct Limits {
     pub messages_per_session_rate: u32,
     /// Messages that a session may send at once.
     pub messages_per_session_burst: u32,
+    /// Times within [`Self::refusals_window`] that one session may exceed a limit.
+    pub refusals_per_session_max: u32,
+    /// The window of [`Self::refusals_per_session_max`].
+    pub refusals_window: Millis,
     /// Size of one message in bytes.
     pub message_bytes_max: usize,
     /// Rooms that one session may join.
@@ -42,6 +54,8 @@ pub struct Limits {
     pub batch_messages_max: usize,
     /// How long a batch waits.
     pub batch_window: Millis,
+    /// What happens to whoever exceeds them.
+    pub actions: Actions,
 }
 
 /// The documents in force on a node.
@@ -148,17 +162,24 @@ impl Limits {
         let size = |value: u32| usize::try_from(value).unwrap_or(usize::MAX);
         Self {
             sockets_per_ip_max: wire.sockets_per_ip_max,
+            sockets_per_user_max: wire.sockets_per_user_max,
+            sockets_per_room_max: wire.sockets_per_room_max,
             sockets_per_node_max: wire.sockets_per_node_max,
+            handshakes_per_ip_rate: wire.handshakes_per_ip_rate,
+            handshakes_per_ip_burst: wire.handshakes_per_ip_burst,
             bids_per_user_max: wire.bids_per_user_max,
             bids_window: Millis::new(wire.bids_window_ms),
             messages_per_session_rate: wire.messages_per_session_rate,
             messages_per_session_burst: wire.messages_per_session_burst,
+            refusals_per_session_max: wire.refusals_per_session_max,
+            refusals_window: Millis::new(wire.refusals_window_ms),
             message_bytes_max: size(wire.message_bytes_max),
             rooms_per_session_max: size(wire.rooms_per_session_max),
             heartbeat_interval: Millis::new(wire.heartbeat_interval_ms),
             pong_deadline: Millis::new(wire.pong_deadline_ms),
             batch_messages_max: size(wire.batch_messages_max),
             batch_window: Millis::new(wire.batch_window_ms),
+            actions: Actions::of(&wire),
         }
     }
 }

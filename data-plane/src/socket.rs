@@ -236,10 +236,11 @@ enum Want {
     End,
 }
 
-/// Refuses a socket that has just been upgraded.
-pub(crate) async fn refuse(mut stream: TcpStream, code: CloseCode) {
+/// Refuses a socket that has just been upgraded, and says why.
+pub(crate) async fn refuse(mut stream: TcpStream, why: String, code: CloseCode) {
     let close = frame::close(Some(code.code()), code.reason());
-    if stream.write_all(&close).await.is_ok() {
+    let said = [frame::text(why.as_bytes()), close].concat();
+    if stream.write_all(&said).await.is_ok() {
         Socket::new(stream).linger().await;
     }
 }

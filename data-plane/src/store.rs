@@ -14,6 +14,7 @@ mod folding;
 mod heartbeats;
 mod limiter;
 mod memory;
+mod places;
 mod redb;
 mod redis;
 mod watermark;
@@ -31,6 +32,7 @@ use gavel_runtime::breaker::BreakerState;
 
 pub(crate) use self::folding::BEFORE_MAX;
 pub use self::memory::MemoryStore;
+pub use self::places::{Counted, HOLDER_SILENT_MAX, Held, Holder, PLACES_KEPT, Wanted};
 pub use self::redb::RedbStore;
 pub use self::redis::{RedisStore, reply as redis_reply};
 pub use self::watermark::{Stamp, Watermark};
@@ -49,7 +51,7 @@ pub const EVENTS_KEPT: u64 = if cfg!(test) { 2_048 } else { 262_144 };
 
 const _: () = assert!(EVENTS_KEPT > SNAPSHOT_INTERVAL_EVENTS);
 
-/// The event streams of all rooms, and the bid limit, which has to be counted in one place.
+/// The event streams of all rooms, and the limits that have to be counted in one place.
 ///
 /// Every call may be given up at any time; what it asked for may then still happen.
 #[async_trait]
@@ -130,6 +132,16 @@ pub trait RoomStore: Debug + Send + Sync + 'static {
         max: u32,
         window: Millis,
     ) -> Result<Take, StoreError>;
+
+    /// Notes how many places of `counted` a run of a node holds: as many of those `wanted` as there
+    /// are in the whole cluster. Places of runs that are gone count as free. What is noted is void
+    /// after [`PLACES_KEPT`], unless it is noted again; noting the same twice changes nothing.
+    async fn hold(
+        &self,
+        counted: &Counted,
+        holder: &Holder,
+        wanted: Wanted,
+    ) -> Result<Held, StoreError>;
 
     /// Notes that this run of `node` is there and reaches the store, by whose clock it is told the
     /// time. This is all that is known of an owner whose rooms are quiet.

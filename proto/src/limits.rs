@@ -1,9 +1,15 @@
-//! The limits document: what each limit means, its default and its bounds.
-//! Both planes and the command line go by [`LIMITS`], and docs/configuration.md
-//! is made of it.
+//! The limits document: what each limit means, its default and its bounds, and
+//! what happens to whoever exceeds it. Both planes and the command line go by
+//! [`LIMITS`] and [`ACTIONS`], and docs/configuration.md is made of them.
 
-use crate::config::v1::Limits;
+mod action;
+#[cfg(test)]
+mod tests;
+
+use crate::config::v1::{LimitAction, Limits};
 use std::collections::BTreeMap;
+
+pub use action::{ActionOf, word};
 
 /// One limit of the document.
 #[derive(Debug)]
@@ -24,6 +30,16 @@ pub struct Limit {
     set: fn(&mut Limits, u64) -> bool,
 }
 
+/// A value of the document, as it is written and stored.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(untagged)]
+pub enum Value {
+    /// That of a limit.
+    Number(u64),
+    /// An action.
+    Word(String),
+}
+
 /// A limit that is out of its bounds, or a document that is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {message}")]
@@ -38,7 +54,10 @@ pub struct LimitsError {
 pub const UNBOUNDED: u64 = u32::MAX as u64;
 
 macro_rules! limits {
-    ($($name:ident = $default:literal, $least:literal..=$most:expr, $meaning:literal, $over:literal;)+) => {
+    (
+        $($name:ident = $default:literal, $least:literal..=$most:expr, $meaning:literal, $over:literal;)+
+        => $($action:ident of $limit:ident = $usual:ident, [$($other:ident),+];)+
+    ) => {
         /// Every limit.
         pub const LIMITS: &[Limit] = &[$(Limit {
             name: stringify!($name),
@@ -51,40 +70,69 @@ macro_rules! limits {
             set: |limits, value| value.try_into().map(|value| limits.$name = value).is_ok(),
         }),+];
 
+        /// What may be chosen to happen at a limit.
+        pub const ACTIONS: &[ActionOf] = &[$(ActionOf {
+            name: stringify!($action),
+            limit: stringify!($limit),
+            default: LimitAction::$usual,
+            others: &[$(LimitAction::$other),+],
+            get: |limits| limits.$action,
+            set: |limits, value| limits.$action = value,
+        }),+];
+
         /// The limits of a new cluster, and of a node without a control plane.
         #[must_use]
         pub const fn defaults() -> Limits {
-            // Each field by its name: one that LIMITS lacks does not compile.
-            Limits { $($name: $default),+ }
+            // Each field by its name: one that the lists lack does not compile.
+            Limits { $($name: $default,)+ $($action: LimitAction::$usual as i32),+ }
         }
     };
 }
 
 limits! {
     sockets_per_ip_max = 5, 0..=UNBOUNDED,
-        "Sockets of one address. Those whose handshake had a token do not count; an IPv6 address counts as its /64.",
-        "closed with 1008";
+        "Sockets of one address without a token, over all nodes. An IPv6 address counts as its /64.",
+        "`sockets_per_ip_action`";
+    sockets_per_user_max = 0, 0..=UNBOUNDED,
+        "Sockets of one user with a token, over all nodes.",
+        "`sockets_per_user_action`";
+    sockets_per_room_max = 0, 0..=UNBOUNDED,
+        "Sockets in one room, over all nodes.",
+        "`sockets_per_room_action`";
     sockets_per_node_max = 50_000, 0..=UNBOUNDED,
         "Sockets of one node.",
-        "closed with 1013";
+        "`sockets_per_node_action`";
+    handshakes_per_ip_rate = 100, 0..=UNBOUNDED,
+        "Handshakes a second of one address at one node, with a token or without; 0 lifts the limit. \
+         An IPv6 address counts as its /64.",
+        "`handshakes_per_ip_action`";
+    handshakes_per_ip_burst = 1_000, 0..=UNBOUNDED,
+        "Handshakes that one address may ask of one node at once; 0 counts as 1.",
+        "as above";
     bids_per_user_max = 5, 0..=UNBOUNDED,
         "Bids of one user within `bids_window_ms`, accepted or not, over all nodes.",
-        "rejected, `rate_limited`";
+        "`bids_per_user_action`";
     bids_window_ms = 60_000, 1_000..=86_400_000,
         "The window of `bids_per_user_max`.",
         "";
     messages_per_session_rate = 20, 0..=UNBOUNDED,
         "Messages a second of one socket; 0 lifts the limit. Taken by sockets opened after the change.",
-        "not read; `rate_limited`, and closed with 4429 if it goes on";
+        "not read; `messages_per_session_action`";
     messages_per_session_burst = 40, 0..=UNBOUNDED,
         "Messages that a socket may send at once; 0 counts as 1. Taken by sockets opened after the change.",
         "as above";
+    refusals_per_session_max = 100, 0..=UNBOUNDED,
+        "Times within `refusals_window_ms` that one socket may exceed limits, or send what makes no sense.",
+        "closed with 4429";
+    refusals_window_ms = 10_000, 1_000..=3_600_000,
+        "The window of `refusals_per_session_max`, from the first of them.",
+        "";
     message_bytes_max = 16_384, 256..=1_048_576,
         "Size of one message. Taken by sockets opened after the change.",
         "closed with 1009";
     rooms_per_session_max = 64, 0..=UNBOUNDED,
         "Rooms that one socket may be in.",
-        "refused, `too_many_rooms`";
+        "`rooms_per_session_action`";
     heartbeat_interval_ms = 30_000, 1_000..=300_000,
         "Time between two pings of a socket.",
         "";
@@ -97,9 +145,19 @@ limits! {
     batch_window_ms = 100, 0..=1_000,
         "How long updates wait for a batch; 0 sends each at once.",
         "the batch goes out";
+
+    =>
+    sockets_per_ip_action of sockets_per_ip_max = Close, [Refuse, Shed, DryRun];
+    sockets_per_user_action of sockets_per_user_max = Close, [Refuse, Shed, DryRun];
+    sockets_per_room_action of sockets_per_room_max = Refuse, [Close, Shed, DryRun];
+    sockets_per_node_action of sockets_per_node_max = Shed, [Refuse, Close, DryRun];
+    handshakes_per_ip_action of handshakes_per_ip_rate = Refuse, [DryRun];
+    bids_per_user_action of bids_per_user_max = Refuse, [Close, Shed, DryRun];
+    messages_per_session_action of messages_per_session_rate = Refuse, [Close, Shed, DryRun];
+    rooms_per_session_action of rooms_per_session_max = Refuse, [Close, Shed, DryRun];
 }
 
-/// Refuses the first limit that is out of its bounds.
+/// Refuses the first limit that is out of its bounds, or whose action it cannot have.
 ///
 /// # Errors
 /// [`LimitsError`] with its name.
@@ -111,13 +169,23 @@ pub fn check(limits: &Limits) -> Result<(), LimitsError> {
             return Err(LimitsError { field, message });
         }
     }
-    Ok(())
+    ACTIONS.iter().try_for_each(|action| action.check(limits))
 }
 
 /// The values of a document by name, as it is stored.
 #[must_use]
-pub fn values(limits: &Limits) -> BTreeMap<String, u64> {
-    LIMITS.iter().map(|limit| (limit.name.to_owned(), limit.get(limits))).collect()
+pub fn values(limits: &Limits) -> BTreeMap<String, Value> {
+    entries(limits).map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// The same, in the order of the lists.
+pub fn entries(limits: &Limits) -> impl Iterator<Item = (&'static str, Value)> {
+    let numbers = LIMITS.iter().map(|limit| (limit.name, Value::Number(limit.get(limits))));
+    numbers.chain(
+        ACTIONS
+            .iter()
+            .map(|action| (action.name, Value::Word(word(action.get(limits)).to_owned()))),
+    )
 }
 
 /// The document of these values. One of an earlier release lacks the newer
@@ -125,20 +193,31 @@ pub fn values(limits: &Limits) -> BTreeMap<String, u64> {
 ///
 /// # Errors
 /// [`LimitsError`] for a name that is none and a value out of range.
-pub fn from_values(values: &BTreeMap<String, u64>) -> Result<Limits, LimitsError> {
+pub fn from_values(values: &BTreeMap<String, Value>) -> Result<Limits, LimitsError> {
     let mut limits = defaults();
     for (name, value) in values {
-        let limit = Limit::named(name).ok_or_else(|| LimitsError {
-            field: "limits",
-            message: format!("there is no {name:?}"),
-        })?;
-        if !limit.set(&mut limits, *value) {
-            let message = format!("{value} is too large");
-            return Err(LimitsError { field: limit.name, message });
-        }
+        set(&mut limits, name, value)?;
     }
     check(&limits)?;
     Ok(limits)
+}
+
+/// Changes one value in a document, without looking at its bounds.
+///
+/// # Errors
+/// [`LimitsError`] for a name that is none, and a value that is not of its kind.
+pub fn set(limits: &mut Limits, name: &str, value: &Value) -> Result<(), LimitsError> {
+    if let Some(action) = ActionOf::named(name) {
+        return action.read(limits, value);
+    }
+    let limit = Limit::named(name)
+        .ok_or_else(|| LimitsError { field: "limits", message: format!("there is no {name:?}") })?;
+    let message = match value {
+        Value::Number(value) if limit.set(limits, *value) => return Ok(()),
+        Value::Number(value) => format!("{value} is too large"),
+        Value::Word(word) => format!("{word:?} is not a whole number"),
+    };
+    Err(LimitsError { field: limit.name, message })
 }
 
 // === impl Limit ===
@@ -161,44 +240,5 @@ impl Limit {
     #[must_use]
     pub fn set(&self, limits: &mut Limits, value: u64) -> bool {
         (self.set)(limits, value)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_limit_is_its_own_field() {
-        let mut limits = Limits::default();
-        for (n, limit) in (1..).zip(LIMITS) {
-            assert!(limit.set(&mut limits, n), "{}", limit.name);
-        }
-        for (n, limit) in (1..).zip(LIMITS) {
-            assert_eq!(limit.get(&limits), n, "{}", limit.name);
-            assert_eq!(Limit::named(limit.name).unwrap().name, limit.name);
-        }
-        assert!(!LIMITS[0].set(&mut limits, UNBOUNDED + 1));
-        assert!(Limit::named("sockets").is_none());
-    }
-
-    #[test]
-    fn each_bound_is_held_by_its_name() {
-        assert_eq!(check(&defaults()), Ok(()));
-        for limit in LIMITS {
-            let refused = |value| {
-                let mut limits = defaults();
-                assert!(limit.set(&mut limits, value));
-                check(&limits).err().map(|error| error.field)
-            };
-            assert_eq!((refused(limit.least), refused(limit.most)), (None, None), "{}", limit.name);
-            let beyond = [limit.least.checked_sub(1), Some(limit.most + 1)];
-            for value in beyond.into_iter().flatten().filter(|value| *value <= UNBOUNDED) {
-                assert_eq!(refused(value), Some(limit.name), "{value}");
-            }
-        }
-        let limits = Limits { batch_messages_max: 0, ..defaults() };
-        let error = check(&limits).unwrap_err();
-        assert_eq!(error.to_string(), "batch_messages_max: 0 is not within 1 to 256");
     }
 }

@@ -134,6 +134,7 @@ impl World {
             world
                 .limits(|limits| {
                     limits.sockets_per_ip_max = 0;
+                    limits.handshakes_per_ip_rate = 0;
                     limits.bids_per_user_max = 0;
                     limits.messages_per_session_rate = 0;
                 })

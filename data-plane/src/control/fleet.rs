@@ -197,7 +197,7 @@ fn register(shell: &Shell) -> wire::Register {
 }
 
 fn beat(shell: &Shell, meter: &mut Meter) -> wire::Heartbeat {
-    let (sockets, _) = shell.admission.counts();
+    let sockets = shell.admission.sockets();
     let rooms = u64::try_from(shell.rooms.owned().len()).unwrap_or(u64::MAX);
     let settings = shell.live.get();
     let (load_ppm, busiest) = meter.look(shell);

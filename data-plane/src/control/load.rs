@@ -45,7 +45,7 @@ impl Meter {
         let passed = self.at.replace(now).map(|at| now.saturating_duration_since(at));
         let limit = u64::from(shell.live.get().limits.sockets_per_node_max);
         let sockets_max = if limit == 0 { SOCKETS_MAX } else { limit };
-        let (sockets, _) = shell.admission.counts();
+        let sockets = shell.admission.sockets();
         let mut all = Counts::default();
         let mut loads = Vec::new();
         let mut rooms = HashMap::new();

@@ -51,7 +51,7 @@ async fn websocket_metrics(
         let ask = [(header::WWW_AUTHENTICATE, "Bearer")];
         return (StatusCode::UNAUTHORIZED, ask, "a bearer token is needed").into_response();
     }
-    let (active, by_ip) = shell.admission.counts();
+    let (active, by_ip) = (shell.admission.sockets(), shell.places.addresses());
     let uptime_ms = shell.now().since(shell.started_at).get();
     Json(json!({
         "connections": {

@@ -1,16 +1,19 @@
 //! From an HTTP request to a socket at work.
 
 use crate::{
-    admission::Place,
+    admission::{NodePlace, TurnedAway},
     auth::{GuestToken, Identity, TokenRefused},
     close::CloseCode,
     codec::{
         handshake::{self, HandshakeError, Selection, Upgrade},
-        json::Dialect,
+        json::{self, Dialect},
     },
+    limit::{Action, Exceeded},
     metrics::Opened,
     node::Shell,
+    places::Place,
     room::Member,
+    seats::Seats,
     session::Session,
     socket::{self, Pump, Socket},
 };
@@ -25,7 +28,7 @@ use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
-    sync::{Arc, Weak},
+    sync::{Arc, Weak, atomic::AtomicU32},
 };
 
 /// What one socket's task may hold while idle. It is the largest part of a socket's memory.
@@ -67,6 +70,10 @@ pub(super) async fn upgrade(
     Extension(Peer(peer)): Extension<Peer>,
     request: Request,
 ) -> Response {
+    let client = shell.origins.client(peer, request.headers());
+    if let Err(turned) = shell.admission.ask(&shell, client) {
+        return refuse_for_now(&shell, turned);
+    }
     let checked = handshake::check(request.headers(), request.method(), request.version());
     let Upgrade { key, protocols, .. } = match checked {
         Ok(upgrade) => upgrade,
@@ -83,18 +90,16 @@ pub(super) async fn upgrade(
             return (StatusCode::UNAUTHORIZED, error.to_string()).into_response();
         }
     };
-    let client = shell.origins.client(peer, request.headers());
     let dialect = if selection.protocol.is_some() { Dialect::V1 } else { Dialect::Seed };
     let protocol = selection.protocol.map(HeaderValue::from_static);
-    let place = match visitor.0.grants {
-        // Many signed-in users may share one address.
-        Some(_) => shell.admission.admit_signed_in(client, &shell.live.get().limits),
-        None => shell.admission.admit(client, &shell.live.get().limits),
+    let admitted = match shell.admission.admit(&shell, client, &visitor.0).await {
+        Err(turned) if turned.action == Action::Refuse => return refuse_for_now(&shell, turned),
+        admitted => admitted,
     };
     let upgraded = hyper::upgrade::on(request);
     drop(tasks::spawn("socket.upgrade", async move {
         match upgraded.await {
-            Ok(upgraded) => start(&shell, upgraded, place, visitor, dialect),
+            Ok(upgraded) => start(&shell, upgraded, admitted, visitor, dialect),
             Err(error) => tracing::debug!(%error, "the upgrade did not happen"),
         }
     }));
@@ -104,6 +109,22 @@ pub(super) async fn upgrade(
 fn refuse(shell: &Shell, error: HandshakeError) -> Response {
     shell.metrics.sockets_opened.inc(Opened::BadHandshake);
     (error.status(), error.to_string()).into_response()
+}
+
+/// Refuses a socket before there is one; it may come again later.
+fn refuse_for_now(shell: &Shell, turned: TurnedAway) -> Response {
+    shell.metrics.sockets_opened.inc(opened(turned));
+    let is_ours = turned.exceeded == Exceeded::SocketsPerNode;
+    let status =
+        if is_ours { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::TOO_MANY_REQUESTS };
+    let seconds = turned.retry_after.get().div_ceil(1_000).max(1);
+    let later = [(header::RETRY_AFTER, seconds.to_string())];
+    (status, later, turned.error().message).into_response()
+}
+
+fn opened(turned: TurnedAway) -> Opened {
+    let is_shed = turned.action == Action::Shed || turned.exceeded == Exceeded::SocketsPerNode;
+    if is_shed { Opened::Shed } else { Opened::Limited }
 }
 
 /// Who opens a socket; a guest with the token of an earlier one is the same guest.
@@ -134,7 +155,7 @@ fn switching_protocols(key: &str, protocol: Option<HeaderValue>) -> Response {
 fn start(
     shell: &Arc<Shell>,
     upgraded: hyper::upgrade::Upgraded,
-    place: Result<Place, CloseCode>,
+    admitted: Result<(NodePlace, Place), TurnedAway>,
     visitor: Visitor,
     dialect: Dialect,
 ) {
@@ -145,18 +166,19 @@ fn start(
     // An empty rest of hyper's buffer would keep the whole buffer.
     let (stream, early) = (parts.io.into_inner(), parts.read_buf.to_vec());
     drop(parts.read_buf);
-    let place = match place {
-        Ok(place) => place,
-        Err(code) => {
-            let full = code == CloseCode::Overloaded;
-            let refused = if full { Opened::Shed } else { Opened::Limited };
-            shell.metrics.sockets_opened.inc(refused);
-            drop(tasks::spawn("socket.refuse", socket::refuse(stream, code)));
+    let places = match admitted {
+        Ok(places) => places,
+        Err(turned) => {
+            shell.metrics.sockets_opened.inc(opened(turned));
+            let code = turned.action.close_code(turned.exceeded);
+            let why = json::error(dialect, &turned.error());
+            let refused = socket::refuse(stream, why, code.unwrap_or(CloseCode::ConnectionLimit));
+            drop(tasks::spawn("socket.refuse", refused));
             return;
         }
     };
     shell.metrics.sockets_opened.inc(Opened::Accepted);
-    drop(tasks::spawn("socket", serve(shell, stream, early, place, visitor, dialect)));
+    drop(tasks::spawn("socket", serve(shell, stream, early, places, visitor, dialect)));
 }
 
 /// Everything is made before the future is, which then holds it only once:
@@ -165,7 +187,7 @@ fn serve(
     shell: &Arc<Shell>,
     stream: TcpStream,
     mut early: Vec<u8>,
-    place: Place,
+    (node, place): (NodePlace, Place),
     (identity, guest): Visitor,
     dialect: Dialect,
 ) -> impl Future<Output = ()> + use<> {
@@ -173,8 +195,15 @@ fn serve(
     let socket = Arc::new(Socket::new(stream));
     shell.wheel.add(&socket, &shell.live);
     let machine = Session::new(session.clone(), dialect, identity, &shell.live.get().limits);
-    let member = Arc::new(Member { socket, session, dialect, refused_by: Mutex::default() });
-    let entry = Entry::new(shell, &member, place);
+    let member = Arc::new(Member {
+        socket,
+        session,
+        dialect,
+        refused_by: Mutex::default(),
+        refusals: AtomicU32::default(),
+        seats: Mutex::new(Seats::of(place)),
+    });
+    let entry = Entry::new(shell, &member, node);
     if shell.stop.is_cancelled() {
         member.socket.close(CloseCode::GoingAway);
     }
@@ -188,15 +217,15 @@ fn serve(
     future
 }
 
-/// A socket's place, its line in [`Sockets`] and in the gauge, for as long as it lives.
+/// A socket's place on the node, its line in [`Sockets`] and in the gauge, for as long as it lives.
 struct Entry {
     shell: Arc<Shell>,
     session: SessionId,
-    _place: Place,
+    _place: NodePlace,
 }
 
 impl Entry {
-    fn new(shell: &Arc<Shell>, member: &Arc<Member>, place: Place) -> Self {
+    fn new(shell: &Arc<Shell>, member: &Arc<Member>, place: NodePlace) -> Self {
         shell.metrics.sockets.inc();
         let session = member.session.clone();
         shell.sockets.by_session.lock().insert(session.clone(), Arc::downgrade(member));

@@ -2,6 +2,7 @@
 
 use gavel_rules::RejectReason;
 
+use crate::limit::{Action, Exceeded};
 use crate::store::StoreError;
 
 /// A closed set of label values.
@@ -62,7 +63,7 @@ labels! {
         Unauthenticated: result = "unauthenticated";
         /// An origin or path that may not.
         Forbidden: result = "forbidden";
-        /// Too many sockets of one address or user.
+        /// Too many sockets or handshakes of one address or user.
         Limited: result = "limited";
         /// The node is full.
         Shed: result = "shed";
@@ -80,9 +81,9 @@ labels! {
         GoingAway: code = "going_away";
         /// The client broke the protocol.
         Protocol: code = "protocol";
-        /// Too many sockets of one address.
+        /// Too many sockets of one address, user or room, or too many rooms.
         Policy: code = "policy";
-        /// The node was full.
+        /// The node was full, or another limit sheds.
         Overloaded: code = "overloaded";
         /// The token expired or was missing.
         Unauthenticated: code = "unauthenticated";
@@ -161,6 +162,56 @@ labels! {
     }
 }
 
+/// A limit that was exceeded, and what happened then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Hit {
+    /// The limit.
+    pub limit: Exceeded,
+    /// What happened.
+    pub action: Action,
+}
+
+const HITS_LEN: usize = Exceeded::ALL.len() * Action::ALL.len();
+
+#[expect(clippy::indexing_slicing, reason = "an index out of bounds would not compile")]
+const HITS: [Hit; HITS_LEN] = {
+    let mut hits = [Hit { limit: Exceeded::SocketsPerIp, action: Action::Refuse }; HITS_LEN];
+    let mut n = 0;
+    while n < hits.len() {
+        let limit = Exceeded::ALL[n / Action::ALL.len()];
+        hits[n] = Hit { limit, action: Action::ALL[n % Action::ALL.len()] };
+        n += 1;
+    }
+    hits
+};
+
+#[expect(clippy::indexing_slicing, reason = "an index out of bounds would not compile")]
+const HIT_PAIRS: [[(&str, &str); 2]; HITS_LEN] = {
+    let mut pairs = [[("", ""); 2]; HITS_LEN];
+    let mut n = 0;
+    while n < HITS.len() {
+        pairs[n] = [("limit", HITS[n].limit.word()), ("action", HITS[n].action.word())];
+        n += 1;
+    }
+    pairs
+};
+
+impl Labels for Hit {
+    const ALL: &'static [Self] = &HITS;
+
+    fn index(self) -> usize {
+        self.limit as usize * Action::ALL.len() + self.action as usize
+    }
+
+    fn pairs(self) -> &'static [(&'static str, &'static str)] {
+        HIT_PAIRS.get(self.index()).map_or(&[], |pairs| pairs)
+    }
+
+    fn meaning(self) -> &'static str {
+        self.limit.meaning()
+    }
+}
+
 /// Every label with each of its values and what was counted under it.
 pub fn values() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
     fn of<L: Labels>() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
@@ -169,8 +220,11 @@ pub fn values() -> impl Iterator<Item = (&'static str, &'static str, &'static st
             pairs.iter().map(move |(key, value)| (*key, *value, meaning))
         })
     }
+    let limits = Exceeded::ALL.iter().map(|limit| ("limit", limit.word(), limit.meaning()));
+    let actions = Action::ALL.iter().map(|action| ("action", action.word(), action.meaning()));
     let of_events = of::<Opened>().chain(of::<Closed>()).chain(of::<BidOutcome>());
-    of_events.chain(of::<StoreFailure>()).chain(of::<Breaker>())
+    let of_others = of::<StoreFailure>().chain(of::<Breaker>()).chain(limits).chain(actions);
+    of_events.chain(of_others)
 }
 
 impl Closed {

@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use gavel_rules::{Millis, Verdict};
 
-use super::{BidOutcome, Closed, Metrics};
-use crate::{close::CloseCode, store::StoreError};
+use super::{BidOutcome, Closed, Hit, Metrics};
+use crate::{
+    close::CloseCode,
+    limit::{Action, Exceeded},
+    store::StoreError,
+};
 
 impl Metrics {
     /// A socket ended with this close code; 1006 if there was none.
@@ -14,6 +18,11 @@ impl Metrics {
         if code == CloseCode::TooSlow.code() {
             self.slow_consumers.inc();
         }
+    }
+
+    /// Somebody exceeded a limit.
+    pub fn exceeded(&self, limit: Exceeded, action: Action) {
+        self.limit_hits.inc(Hit { limit, action });
     }
 
     /// A bid was answered, so long after it arrived.

@@ -102,7 +102,10 @@ mod tests {
     #[tokio::test]
     async fn an_owner_that_nobody_handed_its_room_to_looks_for_what_deputies_append() {
         let store = store::open(None).expect("a store");
-        let shell = Arc::new(node::shell(Config::default(), store).expect("a node"));
+        let shell = Arc::new(
+            node::shell(Config::default(), store, gavel_rules::Incarnation::default())
+                .expect("a node"),
+        );
         for (epoch, contested) in [(1, false), (2, true)] {
             let mut room = Room::new(Arc::clone(&shell), "a".parse().expect("id"));
             let (owner, epoch) = (Some(shell.id.clone()), Epoch::new(epoch));

@@ -139,7 +139,10 @@ mod tests {
     #[tokio::test]
     async fn a_promised_room_is_taken_when_its_owner_is_gone_and_control_says_nothing() {
         let store = store::open(None).expect("a store");
-        let shell = Arc::new(node::shell(Config::default(), store).expect("a node"));
+        let shell = Arc::new(
+            node::shell(Config::default(), store, gavel_rules::Incarnation::default())
+                .expect("a node"),
+        );
         let mut room = Room::new(Arc::clone(&shell), "a".parse().expect("id"));
         let (owner, from) = (Some(shell.id.clone()), "other".parse().expect("id"));
         let (epoch, relay_url) = (Epoch::new(2), String::new());

@@ -274,7 +274,8 @@ mod tests {
             let store = Arc::new(MemoryStore::with_clock(move || time.load(Ordering::Relaxed)));
             let mut config = Config::default();
             "me".clone_into(&mut config.node.id);
-            let shell = Arc::new(node::shell(config, store).expect("a node"));
+            let shell =
+                Arc::new(node::shell(config, store, Incarnation::default()).expect("a node"));
             let peer = |node: &&str| wire::Peer {
                 node_id: (*node).to_owned(),
                 relay_url: format!("http://{node}:8090"),

@@ -197,7 +197,10 @@ mod tests {
     #[tokio::test]
     async fn what_an_edge_asks_of_an_owner_that_still_reads_it_gets_then() {
         let store = store::open(None).expect("a store");
-        let shell = Arc::new(node::shell(Config::default(), store).expect("a node"));
+        let shell = Arc::new(
+            node::shell(Config::default(), store, gavel_rules::Incarnation::default())
+                .expect("a node"),
+        );
         let id: RoomId = "a".parse().expect("id");
         let guard = Default::default();
         let claim = async |epoch| shell.store.claim(&id, Epoch::new(epoch), &shell.id).await;

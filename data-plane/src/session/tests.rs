@@ -27,6 +27,7 @@ fn code(actions: &[Action]) -> Option<String> {
         | Action::Leave(_)
         | Action::Bid { .. }
         | Action::Verify(_)
+        | Action::Exceeded(..)
         | Action::Close(_) => None,
     })
 }
@@ -69,19 +70,76 @@ fn bad_json_is_told_and_then_closes() {
     }
 }
 
+/// A session that has just used up its messages.
+fn flooding(limits: &Limits) -> Session {
+    let mut session = session(None, limits);
+    for _ in 0..limits.messages_per_session_burst {
+        assert_eq!(say(&mut session, PING, limits).len(), 1);
+    }
+    session
+}
+
+const PING: &str = r#"{"type":"ping"}"#;
+
 #[test]
 fn a_flood_is_told_once_and_then_closes() {
-    let limits = Limits { messages_per_session_burst: 3, ..Limits::default() };
-    let mut session = session(None, &limits);
-    let ping = r#"{"type":"ping"}"#;
-    let answers = (0..3).map(|_| say(&mut session, ping, &limits).len()).sum::<usize>();
-    assert_eq!(answers, 3);
-    assert_eq!(code(&say(&mut session, ping, &limits)).as_deref(), Some("rate_limited"));
-    let mut rest = Vec::new();
-    for _ in 1..FLOOD_MESSAGES_MAX {
-        rest.extend(say(&mut session, ping, &limits));
+    let limits =
+        Limits { messages_per_session_burst: 3, refusals_per_session_max: 20, ..Limits::default() };
+    let mut session = flooding(&limits);
+    let hit = Action::Exceeded(Exceeded::MessagesPerSession, limit::Action::Refuse);
+    let first = say(&mut session, PING, &limits);
+    assert_eq!((code(&first).as_deref(), first.first()), (Some("rate_limited"), Some(&hit)));
+    for _ in 2..20 {
+        assert_eq!(say(&mut session, PING, &limits), std::slice::from_ref(&hit));
     }
-    assert_eq!(rest, [Action::Close(CloseCode::MessageRate)]);
+    let last = say(&mut session, PING, &limits);
+    let [Action::Exceeded(..), Action::Send(error), close] = last.as_slice() else {
+        panic!("{last:?}")
+    };
+    assert!(error.contains("retryAfterMs"), "{error}");
+    assert_eq!(*close, Action::Close(CloseCode::MessageRate));
+}
+
+#[test]
+fn what_happens_over_the_rate_is_chosen() {
+    for (action, closed) in [
+        (limit::Action::Close, Some(CloseCode::MessageRate)),
+        (limit::Action::Shed, Some(CloseCode::Overloaded)),
+        (limit::Action::DryRun, None),
+    ] {
+        let usual = Limits { messages_per_session_burst: 3, ..Limits::default() };
+        let actions = usual.actions.clone().with(Exceeded::MessagesPerSession, action);
+        let limits = Limits { actions, ..usual };
+        let over = say(&mut flooding(&limits), PING, &limits);
+        let hit = Action::Exceeded(Exceeded::MessagesPerSession, action);
+        assert_eq!(over.first(), Some(&hit));
+        let close = over.iter().find(|action| matches!(action, Action::Close(_)));
+        assert_eq!(close, closed.map(Action::Close).as_ref(), "{over:?}");
+        let limited = code(&over).as_deref() == Some("rate_limited");
+        assert_eq!(limited, closed.is_some(), "{over:?}");
+    }
+}
+
+#[test]
+fn refusals_of_all_kinds_count_together() {
+    let limits =
+        Limits { rooms_per_session_max: 1, refusals_per_session_max: 4, ..Limits::default() };
+    let mut session = session(None, &limits);
+    let closes = |actions: &[Action]| actions.contains(&Action::Close(CloseCode::MessageRate));
+    for (said, closed) in [
+        (r#"{"type":"joinAuction","auctionId":"a"}"#, false),
+        (r#"{"type":"joinAuction","auctionId":"b"}"#, false),
+        (r#"{"type":"no"}"#, false),
+        (r#"{"type":"bid","auctionId":"a","amount":-1}"#, false),
+        (r#"{"type":"joinAuction","auctionId":"c"}"#, true),
+    ] {
+        assert_eq!(closes(&say(&mut session, said, &limits)), closed, "{said}");
+    }
+    let mut actions = Vec::new();
+    session.step(Input::Refused(3), NOW, &limits, &mut actions);
+    assert_eq!(actions, []);
+    session.step(Input::Refused(1), NOW, &limits, &mut actions);
+    assert!(closes(&actions));
 }
 
 #[test]
@@ -94,6 +152,10 @@ fn rooms_of_a_session_are_bounded() {
     }
     let over = say(&mut session, r#"{"type":"joinAuction","auctionId":"c"}"#, &limits);
     assert_eq!(code(&over).as_deref(), Some("too_many_rooms"));
+    let dry_run = limits.actions.clone().with(Exceeded::RoomsPerSession, limit::Action::DryRun);
+    let limits = Limits { actions: dry_run, ..limits };
+    let over = say(&mut session, r#"{"type":"joinAuction","auctionId":"c"}"#, &limits);
+    assert!(matches!(over.as_slice(), [Action::Exceeded(..), Action::Join(..)]), "{over:?}");
 }
 
 #[test]

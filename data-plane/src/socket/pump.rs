@@ -7,6 +7,7 @@ use crate::{
     codec::frame::{self, Decoder, Incoming},
     node::Shell,
     room::Member,
+    seats,
     session::{Action, Input, Session},
 };
 use std::{
@@ -124,6 +125,10 @@ impl Pump {
         for room in &refused_by {
             self.step(Input::NotJoined(room));
         }
+        match self.member.refusals.swap(0, Ordering::Relaxed) {
+            0 => {}
+            refusals => self.step(Input::Refused(refusals)),
+        }
         match incoming {
             Incoming::Text(text) => self.step(Input::Text(text)),
             Incoming::Binary(_) => self.step(Input::Binary),
@@ -136,6 +141,9 @@ impl Pump {
     fn step(&mut self, input: Input<'_>) {
         let settings = self.shell.live.get();
         let mut actions = Vec::new();
+        if let Input::NotJoined(room) = input {
+            seats::not_joined(&self.member, room);
+        }
         self.session.step(input, self.shell.now(), &settings.limits, &mut actions);
         for action in actions {
             self.act(action);
@@ -148,21 +156,22 @@ impl Pump {
             Action::Send(json) => socket.send_text(&json),
             Action::Join(room, since) => {
                 let identity = self.session.identity().clone();
-                let rooms = &self.shell.rooms;
-                if let Err(error) = rooms.join(&self.shell, &room, &self.member, identity, since) {
-                    socket.send_text(&self.member.error(&error));
-                    self.step(Input::NotJoined(&room));
-                }
+                seats::enter(&self.shell, &self.member, identity, room, since);
             }
-            Action::Leave(room) => self.shell.rooms.leave(&room, &self.member.session),
+            Action::Leave(room) => seats::leave(&self.shell, &self.member, &room),
             Action::Bid { room, bid } => {
                 let identity = self.session.identity().clone();
                 crate::bid::place(&self.shell, &self.member, identity, room, bid);
             }
             Action::Verify(token) => {
                 let identified = self.shell.verifier.verify(&token);
+                let user = identified.as_ref().ok().map(|identity| identity.user.clone());
                 self.step(Input::Identified(identified));
+                if let Some(user) = user {
+                    seats::sign_in(&self.shell, &self.member, user);
+                }
             }
+            Action::Exceeded(exceeded, action) => self.shell.metrics.exceeded(exceeded, action),
             Action::Close(code) => socket.close(code),
         }
     }
@@ -171,8 +180,6 @@ impl Pump {
 impl Drop for Pump {
     fn drop(&mut self) {
         self.member.socket.terminate();
-        for room in self.session.joined() {
-            self.shell.rooms.leave(room, &self.member.session);
-        }
+        seats::end(&self.shell, &self.member);
     }
 }

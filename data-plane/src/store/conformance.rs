@@ -4,6 +4,7 @@
 mod bid_limit;
 mod fixture;
 mod heartbeats;
+mod places;
 mod redb_restart;
 mod redis_faults;
 mod redis_replicas;

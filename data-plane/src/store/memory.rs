@@ -12,9 +12,10 @@ use parking_lot::Mutex;
 
 use super::heartbeats::Heartbeats;
 use super::limiter::Limiter;
+use super::places::Places;
 use super::{
-    Appended, Claim, Durability, EVENTS_KEPT, Loaded, RoomStore, StoreError, StoredEvent, Take,
-    check_batch, check_replay, folding::Folding,
+    Appended, Claim, Counted, Durability, EVENTS_KEPT, Held, Holder, Loaded, RoomStore, StoreError,
+    StoredEvent, Take, Wanted, check_batch, check_replay, folding::Folding,
 };
 
 /// A store in memory. Several nodes of one process may share it.
@@ -30,6 +31,7 @@ struct Inner {
     rooms: HashMap<RoomId, Stored>,
     heartbeats: HashMap<NodeId, Heartbeats>,
     limiter: Limiter,
+    places: Places,
 }
 
 /// One room. The last event is `last`, even if it has been dropped.
@@ -257,6 +259,18 @@ impl RoomStore for MemoryStore {
         window: Millis,
     ) -> Result<Take, StoreError> {
         Ok(self.enter(|inner, now| inner.limiter.take(user, bid, max, window, now)))
+    }
+
+    async fn hold(
+        &self,
+        counted: &Counted,
+        holder: &Holder,
+        wanted: Wanted,
+    ) -> Result<Held, StoreError> {
+        Ok(self.enter(|Inner { places, heartbeats, .. }, now| {
+            let heard = |node: &NodeId| heartbeats.get(node).copied().unwrap_or_default();
+            places.hold(counted, holder, wanted, now, heard)
+        }))
     }
 
     async fn heartbeat(

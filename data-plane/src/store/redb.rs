@@ -9,12 +9,13 @@
 //! nodes.heartbeats node        -> incarnation, first, last, last of the run before
 //! ```
 //!
-//! Appends of many rooms that wait at the same time go into one transaction and one sync. The bid
-//! limit is counted in memory, exactly; a restart begins it anew, so that for one window a user
-//! may have bid up to twice the limit.
+//! Appends of many rooms that wait at the same time go into one transaction and one sync. Bids and
+//! sockets are counted in memory, exactly. A restart begins anew: it has no sockets, and for one
+//! window a user may have bid up to twice the limit.
 
 mod tables;
 
+use std::collections::HashMap;
 use std::fmt::{self, Display};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,10 +30,12 @@ use gavel_runtime::disk::{Disk, DiskError, Fault, WriteTransaction};
 use parking_lot::Mutex;
 
 use self::tables::{Page, State};
+use super::heartbeats::Heartbeats;
 use super::limiter::Limiter;
+use super::places::Places;
 use super::{
-    Appended, Claim, Durability, EVENTS_KEPT, Loaded, RoomStore, StoreError, StoredEvent, Take,
-    check_batch, check_replay, folding::Folding,
+    Appended, Claim, Counted, Durability, EVENTS_KEPT, Held, Holder, Loaded, RoomStore, StoreError,
+    StoredEvent, Take, Wanted, check_batch, check_replay, folding::Folding,
 };
 
 /// A store on disk.
@@ -40,6 +43,14 @@ pub struct RedbStore {
     disk: Arc<Disk>,
     clock: Arc<Clock>,
     limiter: Mutex<Limiter>,
+    places: Mutex<Counts>,
+}
+
+/// The places that are counted, and the heartbeats of who holds some.
+#[derive(Default)]
+struct Counts {
+    places: Places,
+    heartbeats: HashMap<NodeId, Heartbeats>,
 }
 
 /// The machine's clock, but never behind what it once told. Each room stores its own latest time,
@@ -55,7 +66,8 @@ impl RedbStore {
     /// The rooms on this disk.
     #[must_use]
     pub fn new(disk: Arc<Disk>) -> Self {
-        Self { disk, clock: Arc::default(), limiter: Mutex::default() }
+        let (limiter, places) = (Mutex::default(), Mutex::default());
+        Self { disk, clock: Arc::default(), limiter, places }
     }
 
     async fn load_room(&self, room: &RoomId) -> Result<Loaded, StoreError> {
@@ -236,12 +248,25 @@ impl RoomStore for RedbStore {
         Ok(limiter.take(user, bid, max, window, self.clock.at_least(0)))
     }
 
+    async fn hold(
+        &self,
+        counted: &Counted,
+        holder: &Holder,
+        wanted: Wanted,
+    ) -> Result<Held, StoreError> {
+        let now = self.clock.at_least(0);
+        let Counts { places, heartbeats } = &mut *self.places.lock();
+        let heard = |node: &NodeId| heartbeats.get(node).copied().unwrap_or_default();
+        Ok(places.hold(counted, holder, wanted, now, heard))
+    }
+
     async fn heartbeat(
         &self,
         node: &NodeId,
         incarnation: Incarnation,
     ) -> Result<Timestamp, StoreError> {
         let (node, now) = (node.clone(), self.clock.at_least(0));
+        self.places.lock().beat(&node, incarnation, now);
         let beat = move |transaction: &WriteTransaction| {
             tables::beat(transaction, &node, incarnation, now)
         };
@@ -261,6 +286,15 @@ impl RoomStore for RedbStore {
 
     fn durability(&self) -> Durability {
         Durability::Durable
+    }
+}
+
+// === impl Counts ===
+
+impl Counts {
+    fn beat(&mut self, node: &NodeId, incarnation: Incarnation, now: Timestamp) {
+        let held = self.heartbeats.entry(node.clone()).or_default();
+        *held = held.beat(incarnation, now);
     }
 }
 

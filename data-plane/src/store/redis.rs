@@ -6,12 +6,14 @@
 //! gavel:room:{<id>}:snapshot  hash    seq, data: snapshot as JSON
 //! gavel:node:{<id>}:heartbeat hash    incarnation first last before, with an expiry
 //! gavel:limit:bid:{<user>}    sorted set of recent bids by their times, with an expiry
+//! gavel:limit:sockets:{<..>}  hash of runs and the places they hold, with an expiry; see places
 //! ```
 //!
 //! Every call is one Lua script, found by the hash of its text: two releases with different
 //! scripts can work on the same Redis.
 
 mod failure;
+mod places;
 mod replicas;
 pub mod reply;
 mod syncs;
@@ -31,8 +33,8 @@ use self::replicas::Replicas;
 use self::syncs::Syncs;
 use super::heartbeats::Heartbeats;
 use super::{
-    Appended, Claim, Durability, EVENTS_KEPT, Loaded, RoomStore, Stamp, StoreError, StoredEvent,
-    Take, Watermark, check_batch, check_replay,
+    Appended, Claim, Counted, Durability, EVENTS_KEPT, Held, Holder, Loaded, RoomStore, Stamp,
+    StoreError, StoredEvent, Take, Wanted, Watermark, check_batch, check_replay,
 };
 
 /// Events read at a time; more than lie between two snapshots, so a load reads once.
@@ -60,6 +62,7 @@ struct Scripts {
     append: Script,
     claim: Script,
     heartbeat: Script,
+    hold: Script,
     load: Script,
     raise: Script,
     range: Script,
@@ -321,6 +324,15 @@ impl RoomStore for RedisStore {
         })
     }
 
+    async fn hold(
+        &self,
+        counted: &Counted,
+        holder: &Holder,
+        wanted: Wanted,
+    ) -> Result<Held, StoreError> {
+        self.hold_places(counted, holder, wanted).await
+    }
+
     async fn heartbeat(
         &self,
         node: &NodeId,
@@ -378,6 +390,7 @@ impl Scripts {
             append: Script::new(include_str!("append.lua")),
             claim: Script::new(include_str!("claim.lua")),
             heartbeat: Script::new(include_str!("heartbeat.lua")),
+            hold: Script::new(include_str!("hold.lua")),
             load: Script::new(include_str!("load.lua")),
             raise: Script::new(include_str!("raise.lua")),
             range: Script::new(include_str!("range.lua")),

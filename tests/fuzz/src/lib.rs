@@ -14,7 +14,9 @@
 
 mod targets;
 
-use targets::{address, auction, client, documents, frame, replies, session, stored, upgrade, wire};
+use targets::{
+    address, auction, client, documents, frame, replies, session, stored, upgrade, wire,
+};
 
 /// One thing to be fuzzed; its seeds are in `corpus/<name>`.
 #[derive(Debug, Clone, Copy)]

@@ -20,7 +20,7 @@ const POLL: (Duration, u32) = (Duration::from_millis(20), 500);
 
 /// Limits that are in no measurement's way.
 pub(crate) const LIMITS: &str =
-    "sockets_per_ip_max=0 bids_per_user_max=0 messages_per_session_rate=0";
+    "sockets_per_ip_max=0 handshakes_per_ip_rate=0 bids_per_user_max=0 messages_per_session_rate=0";
 
 /// How long answers took, in milliseconds.
 #[derive(Debug, Clone, Copy)]

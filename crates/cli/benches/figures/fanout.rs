@@ -40,7 +40,7 @@ pub(crate) async fn measure(report: &mut Report) -> Outcome<()> {
 
 /// Seconds a million, and the bytes of a message.
 async fn gavel() -> Outcome<(f64, usize)> {
-    let limits = "sockets_per_ip_max=0 bids_per_user_max=0 messages_per_session_rate=0 \
+    let limits = "sockets_per_ip_max=0 handshakes_per_ip_rate=0 bids_per_user_max=0 messages_per_session_rate=0 \
                   batch_window_ms=0";
     let gavel = Gavel::start(1, &[], limits)?;
     gavel.ask(

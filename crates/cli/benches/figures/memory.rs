@@ -20,7 +20,11 @@ const REST: Duration = Duration::from_secs(15);
 pub(crate) async fn measure(report: &mut Report) -> Outcome<()> {
     let title = format!("Resident memory for each of {SOCKETS} idle sockets");
     let mut section = Section::new(&title, "bytes a socket");
-    let gavel = Gavel::start(1, &[], "sockets_per_ip_max=0 sockets_per_node_max=0")?;
+    let gavel = Gavel::start(
+        1,
+        &[],
+        "sockets_per_ip_max=0 handshakes_per_ip_rate=0 sockets_per_node_max=0",
+    )?;
     let join = r#"{"type":"joinAuction","auctionId":1}"#;
     let bytes = idle(&gavel.process, gavel.address()?, join, 2).await?;
     section.row("Gavel, joined to a room", bytes, Some(BYTES_MAX));

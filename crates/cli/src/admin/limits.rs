@@ -8,9 +8,9 @@ use crate::{
 use gavel_proto::{
     admin::v1::{GetLimitsRequest, UpdateLimitsRequest, limit_service_client::LimitServiceClient},
     config::v1 as config,
-    limits::{LIMITS, Limit},
+    limits::{self, ACTIONS, LIMITS, Value},
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
 /// Look at and change the limits in force.
 #[derive(Debug, clap::Args)]
@@ -27,9 +27,10 @@ enum LimitsVerb {
     Get,
     /// Change some of them and leave the others.
     Set {
-        /// Such as `bids_per_user_max=10`; 0 means no limit where a maximum is meant.
+        /// Such as `bids_per_user_max=10`, where 0 means no limit; or `bids_per_user_action=dry_run`,
+        /// to find out first whom it would hit.
         #[arg(required = true, value_name = "KEY=VALUE", value_parser = setting)]
-        settings: Vec<(String, u64)>,
+        settings: Vec<(String, Value)>,
     },
 }
 
@@ -45,7 +46,7 @@ impl Limits {
             return show(&limits, now.version, target.json);
         };
         for (key, value) in settings {
-            set(&mut limits, &key, value).map_err(Failure::Usage)?;
+            set(&mut limits, &key, &value).map_err(Failure::Usage)?;
         }
         // The version read guards against an edit in between.
         let request = UpdateLimitsRequest { limits: Some(limits), version: now.version };
@@ -54,38 +55,40 @@ impl Limits {
     }
 }
 
-fn setting(text: &str) -> Result<(String, u64), String> {
+fn setting(text: &str) -> Result<(String, Value), String> {
     let (key, value) = text.split_once('=').ok_or("write it as key=value")?;
-    let value = value.parse().map_err(|_| format!("{value:?} is not a whole number"))?;
+    let value = value.parse().map_or_else(|_| Value::Word(value.to_owned()), Value::Number);
     // Checks the key before anything is asked of the network.
-    set(&mut config::Limits::default(), key, value)?;
+    set(&mut config::Limits::default(), key, &value)?;
     Ok((key.to_owned(), value))
 }
 
 fn show(limits: &config::Limits, version: u64, as_json: bool) -> Result<(), Failure> {
     if as_json {
-        let limits: Map<String, Value> =
-            entries(limits).map(|(key, value)| (key.to_owned(), value.into())).collect();
+        let limits: Map<String, serde_json::Value> =
+            limits::entries(limits).map(|(key, value)| (key.to_owned(), json!(value))).collect();
         return output::json(&json!({"version": version, "limits": limits}));
     }
     let mut table = Table::new(["LIMIT", "VALUE"]);
-    for (key, value) in entries(limits) {
-        table.row([key.to_owned(), value.to_string()]);
+    for (key, value) in limits::entries(limits) {
+        let value = match value {
+            Value::Number(number) => number.to_string(),
+            Value::Word(word) => word,
+        };
+        table.row([key.to_owned(), value]);
     }
     output::text(format_args!("{table}\nversion {version}\n"))
 }
 
-fn entries(limits: &config::Limits) -> impl Iterator<Item = (&'static str, u64)> {
-    LIMITS.iter().map(|limit| (limit.name, limit.get(limits)))
-}
-
-fn set(limits: &mut config::Limits, key: &str, value: u64) -> Result<(), String> {
-    let limit = Limit::named(key).ok_or_else(|| {
-        let known: Vec<_> = LIMITS.iter().map(|limit| limit.name).collect();
+fn set(limits: &mut config::Limits, key: &str, value: &Value) -> Result<(), String> {
+    limits::set(limits, key, value).map_err(|error| {
+        if error.field != "limits" {
+            return error.to_string();
+        }
+        let limits = LIMITS.iter().map(|limit| limit.name);
+        let known: Vec<_> = limits.chain(ACTIONS.iter().map(|action| action.name)).collect();
         format!("there is no limit {key:?}; there are {}", known.join(", "))
-    })?;
-    let fits = limit.set(limits, value);
-    fits.then_some(()).ok_or_else(|| format!("{key}: {value} is too large"))
+    })
 }
 
 #[cfg(test)]
@@ -98,5 +101,7 @@ mod tests {
         assert!(setting("bids_per_user_max=4294967296").unwrap_err().contains("too large"));
         assert!(setting("bids_per_user_max=-1").is_err());
         assert!(setting("bids_per_user_max").is_err());
+        assert!(setting("bids_per_user_action=drop").unwrap_err().contains("refuse, close, shed"));
+        assert!(setting("bids_per_user_action=dry_run").is_ok());
     }
 }

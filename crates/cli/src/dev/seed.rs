@@ -15,12 +15,13 @@ const OWNERS_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often to look.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Lifts the limit of sockets per address: in development all come from one.
+/// Lifts the limits of each address: in development all come from one.
 pub(super) async fn limits(endpoint: &str) -> Result<(), Failure> {
     let mut client = LimitServiceClient::new(channel(endpoint)?);
     let now = client.get_limits(GetLimitsRequest {}).await.map_err(failed)?.into_inner();
     let mut limits = now.limits.unwrap_or_default();
     limits.sockets_per_ip_max = 0;
+    limits.handshakes_per_ip_rate = 0;
     let request = UpdateLimitsRequest { limits: Some(limits), version: now.version };
     client.update_limits(request).await.map_err(failed)?;
     Ok(())

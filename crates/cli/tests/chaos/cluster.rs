@@ -62,7 +62,7 @@ impl Cluster {
     }
 
     fn prepare(&self) {
-        let limits = "sockets_per_ip_max=0 bids_per_user_max=0 messages_per_session_rate=0";
+        let limits = "sockets_per_ip_max=0 handshakes_per_ip_rate=0 bids_per_user_max=0 messages_per_session_rate=0";
         until("limits", || self.verb(&format!("limits set {limits}")));
         self.nodes_are_there();
         for room in ROOMS {

@@ -46,8 +46,13 @@ error_codes! {
     UnknownRoom = "unknown_room", "no such auction";
     Forbidden = "forbidden", "the token does not grant it, or the room is closed to guests";
     Unauthenticated = "unauthenticated", "the token is not valid here";
-    RateLimited = "rate_limited", "too many messages; said once, until one gets through again";
+    RateLimited = "rate_limited",
+        "too many messages, said once, until one gets through again; too many bids, where that closes; \
+         or over limits so often that the socket is closed next";
     TooManyRooms = "too_many_rooms", "the socket is in as many rooms as it may be";
+    TooManySockets = "too_many_sockets",
+        "the address, the user or the node has as many sockets as it may have; the socket is closed next";
+    RoomFull = "room_full", "as many sockets are in the room as may be";
     Unavailable = "unavailable", "not just now; the same message may work after `retryAfterMs`";
 }
 

@@ -47,7 +47,14 @@ async fn member(name: &str) -> (Arc<Member>, Far) {
     let socket = Arc::new(Socket::new(near));
     let session = name.parse().expect("id");
     (
-        Arc::new(Member { socket, session, dialect: Dialect::V1, refused_by: Default::default() }),
+        Arc::new(Member {
+            socket,
+            session,
+            dialect: Dialect::V1,
+            refused_by: Default::default(),
+            refusals: Default::default(),
+            seats: Default::default(),
+        }),
         Far(far),
     )
 }

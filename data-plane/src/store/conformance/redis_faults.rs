@@ -1,10 +1,10 @@
 //! What only Redis can do wrong: never an ack, and never something half done.
 
-use gavel_rules::{Epoch, Millis};
+use gavel_rules::{Epoch, Incarnation, Millis};
 
 use super::fixture::{Owned, assert_stored, claimed, node};
 use super::server::{Server, until};
-use crate::store::{Appended, Durability, StoreError, Take};
+use crate::store::{Appended, Counted, Durability, Holder, PLACES_KEPT, StoreError, Take, Wanted};
 
 const META: &str = "gavel:room:{r}:meta";
 const EVENTS: &str = "gavel:room:{r}:events";
@@ -22,6 +22,20 @@ async fn every_limiter_key_has_an_expiry_and_goes() {
         // -2: the window is already over. -1 would be a key without an expiry.
         assert!(left != -1 && left <= 150, "{left}");
     }
+    let holder = Holder { node: node("n"), incarnation: Incarnation::new(1) };
+    let addresses = ["192.0.2.1", "2001:db8::"].map(|ip| Counted::Address(ip.parse().unwrap()));
+    let others = [Counted::User("u".parse().unwrap()), Counted::Room("r".parse().unwrap())];
+    for counted in addresses.into_iter().chain(others) {
+        // Taken, refused, noted again.
+        for (least, most, max) in [(0, 1, 1), (0, 2, 1), (1, 1, 1)] {
+            let wanted = Wanted { least, most, max, buries: true };
+            assert_eq!(store.hold(&counted, &holder, wanted).await.unwrap().mine, 1);
+            let key = format!("gavel:limit:sockets:{{{counted}}}");
+            let left: i64 = server.send(&["PTTL", &key]).await;
+            assert!(left > 0 && left <= 5_000, "{key}: {left}");
+        }
+    }
+    assert_eq!(PLACES_KEPT.get(), 5_000);
     until("the end of all limiter keys", async || {
         let keys: Vec<String> = server.send(&["KEYS", "*"]).await;
         keys.is_empty().then_some(())

@@ -22,11 +22,8 @@ pub(crate) fn forwarded(bytes: &[u8]) -> bool {
         (ForwardedHeader::Forwarded, "forwarded", format!(", for={SEEN}"))
     };
     let trusted_proxies = "10.0.0.0/8".to_owned();
-    let origins = Origins::new(&HttpConfig {
-        trusted_proxies,
-        forwarded_header,
-        ..HttpConfig::default()
-    });
+    let origins =
+        Origins::new(&HttpConfig { trusted_proxies, forwarded_header, ..HttpConfig::default() });
     let client = |peer: &str, text: &str| {
         let mut headers = HeaderMap::new();
         for line in text.split('\n') {

@@ -46,6 +46,7 @@ pub(crate) fn sockets(bytes: &[u8]) -> bool {
         let joined = session.joined().to_vec();
         let text = text(draw);
         let input = match draw::byte(draw) % 16 {
+            5 => Input::Refused(draw::byte(draw).into()),
             0 => Input::Opened(Some(guest)),
             1 => Input::Binary,
             2 => Input::Identified(Err(TokenRefused)),
@@ -54,7 +55,7 @@ pub(crate) fn sockets(bytes: &[u8]) -> bool {
             _ => Input::Text(&text),
         };
         session.step(input, Timestamp::new(now), &limits, &mut actions);
-        assert!(actions.len() <= 2, "{actions:?}");
+        assert!(actions.len() <= 4, "{actions:?}");
         for action in actions {
             acted |= check(&action, &session, &mut drawn);
         }
@@ -115,6 +116,7 @@ fn check(action: &Action, session: &Session, drawn: &mut BTreeSet<String>) -> bo
             assert!(id == "b" || drawn.insert(id.to_owned()), "{id} was drawn before");
             true
         }
+        Action::Exceeded(..) => false,
         Action::Verify(_) | Action::Close(_) => true,
     }
 }

@@ -7,7 +7,8 @@ use crate::machine;
 use async_trait::async_trait;
 use gavel_control_plane::store as control;
 use gavel_data_plane::store::{
-    Appended, Claim, Durability, Loaded, RoomStore, StoreError, StoredEvent, Take,
+    Appended, Claim, Counted, Durability, Held, Holder, Loaded, RoomStore, StoreError, StoredEvent,
+    Take, Wanted,
 };
 use gavel_rules::{
     auction::{AuctionRules, AuctionSnapshot, Event, Guard},
@@ -175,6 +176,11 @@ impl RoomStore for Link {
         _: Millis,
     ) -> Result<Take, StoreError> {
         Ok(self.call(|_| Take::Taken).await?)
+    }
+
+    /// Nor are these.
+    async fn hold(&self, _: &Counted, _: &Holder, wanted: Wanted) -> Result<Held, StoreError> {
+        Ok(self.call(move |_| Held { mine: wanted.most, others: 0 }).await?)
     }
 
     async fn heartbeat(
