@@ -4,6 +4,7 @@
 use crate::{
     address::customer,
     auth::Identity,
+    codec::json::{ClientError, ErrorCode},
     limit::{Action, Exceeded, PLACE_RETRY},
     node::Shell,
     places::{Bound, Outcome, Place},
@@ -162,6 +163,27 @@ impl Shell {
             return Ok(());
         }
         Err(TurnedAway { exceeded, action, retry_after })
+    }
+}
+
+// === impl TurnedAway ===
+
+impl TurnedAway {
+    /// What a client is told.
+    pub(crate) fn error(&self) -> ClientError {
+        let (code, message) = match self.exceeded {
+            Exceeded::SocketsPerIp => {
+                (ErrorCode::TooManySockets, "too many sockets of one address")
+            }
+            Exceeded::SocketsPerUser => (ErrorCode::TooManySockets, "too many sockets of one user"),
+            Exceeded::SocketsPerNode => (ErrorCode::TooManySockets, "the node is full"),
+            Exceeded::SocketsPerRoom => (ErrorCode::RoomFull, "the room is full"),
+            Exceeded::HandshakesPerIp => (ErrorCode::RateLimited, "too many handshakes"),
+            Exceeded::BidsPerUser => (ErrorCode::RateLimited, "too many bids"),
+            Exceeded::MessagesPerSession => (ErrorCode::RateLimited, "too many messages"),
+            Exceeded::RoomsPerSession => (ErrorCode::TooManyRooms, "too many rooms"),
+        };
+        ClientError::new(code, message).retry_after(self.retry_after.get())
     }
 }
 

@@ -3,14 +3,8 @@
 //! take a call of the store; meanwhile the socket may leave again, or end.
 
 use crate::{
-    admission::TurnedAway,
-    auth::Identity,
-    codec::json::{ClientError, ErrorCode},
-    limit::{Action, Exceeded},
-    node::Shell,
-    places::Place,
-    room::Member,
-    store::Counted,
+    admission::TurnedAway, auth::Identity, codec::json::ClientError, limit::Action, node::Shell,
+    places::Place, room::Member, store::Counted,
 };
 use gavel_rules::{
     id::{RoomId, UserId},
@@ -174,26 +168,5 @@ impl Member {
             Some(code) => self.socket.close(code),
             None => self.note_refusal(),
         }
-    }
-}
-
-// === impl TurnedAway ===
-
-impl TurnedAway {
-    /// What a client is told.
-    pub(crate) fn error(&self) -> ClientError {
-        let (code, message) = match self.exceeded {
-            Exceeded::SocketsPerIp => {
-                (ErrorCode::TooManySockets, "too many sockets of one address")
-            }
-            Exceeded::SocketsPerUser => (ErrorCode::TooManySockets, "too many sockets of one user"),
-            Exceeded::SocketsPerNode => (ErrorCode::TooManySockets, "the node is full"),
-            Exceeded::SocketsPerRoom => (ErrorCode::RoomFull, "the room is full"),
-            Exceeded::HandshakesPerIp => (ErrorCode::RateLimited, "too many handshakes"),
-            Exceeded::BidsPerUser => (ErrorCode::RateLimited, "too many bids"),
-            Exceeded::MessagesPerSession => (ErrorCode::RateLimited, "too many messages"),
-            Exceeded::RoomsPerSession => (ErrorCode::TooManyRooms, "too many rooms"),
-        };
-        ClientError::new(code, message).retry_after(self.retry_after.get())
     }
 }

@@ -110,10 +110,28 @@ impl Client {
         node: SocketAddr,
         protocols: &[&str],
     ) -> Result<Self, tungstenite::Error> {
+        Self::try_behind(node, protocols, None).await
+    }
+
+    /// The same through a proxy, which says whom it connects for.
+    ///
+    /// # Errors
+    /// What the handshake came to.
+    ///
+    /// # Panics
+    /// If they cannot be in a header.
+    pub async fn try_behind(
+        node: SocketAddr,
+        protocols: &[&str],
+        forwarded_for: Option<&str>,
+    ) -> Result<Self, tungstenite::Error> {
         let mut request = format!("ws://{node}/ws").into_client_request()?;
+        let header = |text: &str| HeaderValue::try_from(text).expect("a header");
         if !protocols.is_empty() {
-            let protocols = HeaderValue::try_from(protocols.join(", ")).expect("a header");
-            request.headers_mut().insert("Sec-WebSocket-Protocol", protocols);
+            request.headers_mut().insert("Sec-WebSocket-Protocol", header(&protocols.join(", ")));
+        }
+        if let Some(address) = forwarded_for {
+            request.headers_mut().insert("X-Forwarded-For", header(address));
         }
         let stream = TcpStream::connect(node).await?;
         let stream = MaybeTlsStream::Plain(stream);

@@ -27,12 +27,13 @@ pub const FILES: [&str; 3] = [CONFIGURATION, METRICS, PROTOCOL];
 /// One part: its file, its name, and what makes it.
 type Part = (&'static str, &'static str, fn() -> String);
 
-const PARTS: [Part; 11] = [
+const PARTS: [Part; 12] = [
     (CONFIGURATION, "control-plane", configuration::settings::<gavel_control_plane::Config>),
     (CONFIGURATION, "data-plane", configuration::settings::<gavel_data_plane::Config>),
     (CONFIGURATION, "serve", configuration::serve),
     (CONFIGURATION, "variables", configuration::variables),
     (CONFIGURATION, "limits", configuration::limits),
+    (CONFIGURATION, "actions", configuration::actions),
     (CONFIGURATION, "flags", configuration::flags),
     (METRICS, "nodes", metrics::of_a_node),
     (METRICS, "control plane", metrics::of_the_control_plane),

@@ -53,6 +53,8 @@ pub struct Options {
     pub production_limits: bool,
     /// Where nodes keep what they have been told; empty is nowhere.
     pub state_dir: String,
+    /// Who is believed about whom it connects for.
+    pub trusted_proxies: String,
 }
 
 /// A running cluster.
@@ -91,6 +93,7 @@ impl Default for Options {
             admin_token: ADMIN_TOKEN.to_owned(),
             production_limits: false,
             state_dir: String::new(),
+            trusted_proxies: String::new(),
         }
     }
 }
@@ -185,6 +188,7 @@ impl World {
         config.node.state_dir = self.options.state_dir.clone();
         config.http.listen = loopback(0);
         config.http.header_timeout_ms = self.options.header_timeout_ms;
+        config.http.trusted_proxies = self.options.trusted_proxies.clone();
         config.relay.listen = loopback(0);
         config.control.endpoint = self.endpoint();
         config.redis = self.options.room_config();

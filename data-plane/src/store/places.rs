@@ -179,7 +179,7 @@ mod tests {
             (0, 0, 50_000, 50_000 + silent, true, true),
             // Heartbeats of the run before say nothing of this one.
             (4, 90_000, 50_000, 90_000, true, true),
-            (4, 90_000, 89_000, 90_000, true, false),
+            (4, 90_000, 89_500, 90_000, true, false),
             // It has a successor.
             (6, 90_000, 90_000, 90_000, true, true),
             (6, 90_000, 90_000, 90_000, false, true),

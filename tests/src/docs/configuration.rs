@@ -2,7 +2,7 @@
 
 use super::table::{Table, code, sentence};
 use gavel_data_plane::settings::{SUBJECTS, SWITCHES};
-use gavel_proto::limits::{LIMITS, UNBOUNDED};
+use gavel_proto::limits::{ACTIONS, LIMITS, UNBOUNDED, word};
 use gavel_runtime::{
     config::{self, Setting},
     disk::DataConfig,
@@ -103,6 +103,21 @@ pub(super) fn variables() -> String {
     for variable in VARIABLES {
         let default = variable.default.to_owned();
         table.row([code(variable.name), default, variable.meaning.to_owned()]);
+    }
+    table.end()
+}
+
+/// What may be chosen to happen at a limit.
+pub(super) fn actions() -> String {
+    let mut table = Table::new(["Action", "Of", "Default", "Or"]);
+    for action in ACTIONS {
+        let others: Vec<_> = action.others.iter().map(|other| code(word(*other))).collect();
+        table.row([
+            code(action.name),
+            code(action.limit),
+            code(word(action.default)),
+            others.join(", "),
+        ]);
     }
     table.end()
 }

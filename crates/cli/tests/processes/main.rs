@@ -1,5 +1,6 @@
 //! A cluster of separate processes on a real Redis, as the README starts it.
 
+mod places;
 mod process;
 mod replicas;
 mod verbs;

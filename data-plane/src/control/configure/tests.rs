@@ -3,6 +3,7 @@
 use super::*;
 use crate::{Config, Node, store};
 use gavel_proto::config::v1::config_service_server::{ConfigService, ConfigServiceServer};
+use gavel_proto::limits::defaults;
 use gavel_runtime::tasks;
 use std::{net::Ipv4Addr, time::Duration};
 use tokio::net::TcpListener;
@@ -70,10 +71,10 @@ async fn what_a_node_refused_it_tells_the_next_control_plane_until_it_gets_a_goo
 
     let (mut node_says, pushes) = next("stream", streams.recv()).await;
     assert_eq!(told(&mut node_says).await, (vec![0, 0], vec![]));
-    let good = wire::Limits { sockets_per_ip_max: 7, ..limits() };
+    let good = wire::Limits { sockets_per_ip_max: 7, ..defaults() };
     pushes.send(push(1, vec![(3, Kind::Limits(good))])).await.unwrap();
     assert_eq!(told(&mut node_says).await, (vec![3, 0], vec![]));
-    let bad = wire::Limits { bids_window_ms: 0, ..limits() };
+    let bad = wire::Limits { bids_window_ms: 0, ..defaults() };
     pushes.send(push(2, vec![(4, Kind::Limits(bad)), (9, Kind::Flags("{".into()))])).await.unwrap();
     let (held, refused) = told(&mut node_says).await;
     assert_eq!(held, [3, 0]);
@@ -86,7 +87,7 @@ async fn what_a_node_refused_it_tells_the_next_control_plane_until_it_gets_a_goo
     assert_eq!(held, [3, 0]);
     assert_eq!(again.iter().filter(|one| refused.contains(one)).count(), 2, "{again:?}");
     // An answer tells what the push it answers brought, and nothing twice.
-    pushes.send(push(1, vec![(5, Kind::Limits(limits()))])).await.unwrap();
+    pushes.send(push(1, vec![(5, Kind::Limits(defaults()))])).await.unwrap();
     assert_eq!(told(&mut node_says).await, (vec![5, 0], vec![]));
     drop((node_says, pushes));
 
@@ -94,15 +95,4 @@ async fn what_a_node_refused_it_tells_the_next_control_plane_until_it_gets_a_goo
     assert_eq!(told(&mut node_says).await, (vec![5, 0], vec![refused[1].clone()]));
     node.stop().await;
     control.abort();
-}
-
-fn limits() -> wire::Limits {
-    wire::Limits {
-        bids_window_ms: 60_000,
-        message_bytes_max: 16_384,
-        heartbeat_interval_ms: 30_000,
-        pong_deadline_ms: 10_000,
-        batch_messages_max: 10,
-        ..wire::Limits::default()
-    }
 }
