@@ -90,7 +90,10 @@ impl Family {
         for pair in labels.trim_end_matches('}').split(',').filter(|pair| !pair.is_empty()) {
             let (label, value) = pair.split_once('=').expect("a label and its value");
             let values = self.values_by_label.entry(label.to_owned()).or_default();
-            values.push(value.trim_matches('"').to_owned());
+            let value = value.trim_matches('"');
+            if !values.iter().any(|known| known == value) {
+                values.push(value.to_owned());
+            }
         }
     }
 
