@@ -14,6 +14,7 @@ use crate::{
 use gavel_rules::time::Millis;
 use parking_lot::Mutex;
 use std::{
+    fmt::Display,
     net::IpAddr,
     sync::{
         Arc,
@@ -62,7 +63,9 @@ impl Admission {
         let taken = self.handshakes.lock().take(address, limits, shell.now());
         match taken {
             Ok(()) => Ok(()),
-            Err(retry_after) => shell.turn_away(limits, Exceeded::HandshakesPerIp, retry_after),
+            Err(retry_after) => {
+                shell.turn_away(limits, Exceeded::HandshakesPerIp, &address, retry_after)
+            }
         }
     }
 
@@ -82,7 +85,7 @@ impl Admission {
             Ok(node) => node,
             Err(node) => {
                 let exceeded = Exceeded::SocketsPerNode;
-                shell.turn_away(&settings.limits, exceeded, PLACE_RETRY)?;
+                shell.turn_away(&settings.limits, exceeded, &shell.id, PLACE_RETRY)?;
                 node
             }
         };
@@ -136,17 +139,17 @@ impl Shell {
             return Ok(self.places.take_any(counted));
         }
         let dry_run = limits.actions.at(exceeded) == Action::DryRun;
-        let refused = match self.places.take(counted, Bound { max, dry_run }).await {
+        let refused = match self.places.take(counted.clone(), Bound { max, dry_run }).await {
             Outcome::Within(place) => return Ok(place),
             Outcome::Beyond(place) => place,
         };
-        self.turn_away(limits, exceeded, PLACE_RETRY)?;
+        self.turn_away(limits, exceeded, &counted, PLACE_RETRY)?;
         // It is only tried, so there is a place.
         let none = TurnedAway { exceeded, action: Action::Refuse, retry_after: PLACE_RETRY };
         refused.ok_or(none)
     }
 
-    /// Counts somebody who exceeds a limit.
+    /// Counts that somebody exceeds a limit.
     ///
     /// # Errors
     /// What happens to them, unless the limit is only tried.
@@ -154,12 +157,13 @@ impl Shell {
         &self,
         limits: &Limits,
         exceeded: Exceeded,
+        whom: &dyn Display,
         retry_after: Millis,
     ) -> Result<(), TurnedAway> {
         let action = limits.actions.at(exceeded);
         self.metrics.exceeded(exceeded, action);
         if action == Action::DryRun {
-            tracing::info!(limit = exceeded.word(), "a limit that is only tried was exceeded");
+            tracing::info!(limit = exceeded.word(), %whom, "a limit that is only tried is exceeded");
             return Ok(());
         }
         Err(TurnedAway { exceeded, action, retry_after })

@@ -106,7 +106,8 @@ impl Bidding {
     /// all the same, which knows whether it is the retry of an accepted bid.
     fn exceed(&self, retry_after: Millis) {
         let limits = &self.settings.limits;
-        match self.shell.turn_away(limits, Exceeded::BidsPerUser, retry_after) {
+        let user = &self.identity.user;
+        match self.shell.turn_away(limits, Exceeded::BidsPerUser, user, retry_after) {
             Ok(()) => self.send(None),
             Err(turned) if turned.action == Action::Refuse => {
                 self.member.note_refusal();

@@ -171,7 +171,12 @@ impl Pump {
                     seats::sign_in(&self.shell, &self.member, user);
                 }
             }
-            Action::Exceeded(exceeded, action) => self.shell.metrics.exceeded(exceeded, action),
+            Action::Exceeded(exceeded, action) => {
+                self.shell.metrics.exceeded(exceeded, action);
+                // There may be thousands a second.
+                tracing::debug!(limit = exceeded.word(), session.id = %self.member.session,
+                    action = action.word(), "a limit is exceeded");
+            }
             Action::Close(code) => socket.close(code),
         }
     }
