@@ -86,6 +86,8 @@ pub struct Session {
     identity: Identity,
     joined: Vec<RoomId>,
     rate: Gcra,
+    /// The settings that the rate was made of.
+    rated: (u32, u32),
     bids: u32,
     bad_messages: u8,
     /// The last message was over the rate.
@@ -99,16 +101,14 @@ impl Session {
     /// The session of a socket that has just been upgraded.
     #[must_use]
     pub fn new(id: SessionId, dialect: Dialect, identity: Identity, limits: &Limits) -> Self {
-        let rate = Gcra::new(
-            limits.messages_per_session_rate.max(1),
-            limits.messages_per_session_burst.max(1),
-        );
+        let rated = (limits.messages_per_session_rate, limits.messages_per_session_burst);
         Self {
             id,
             dialect,
             identity,
             joined: Vec::new(),
-            rate,
+            rate: Gcra::new(rated.0, rated.1),
+            rated,
             bids: 0,
             bad_messages: 0,
             flooding: false,
@@ -159,10 +159,7 @@ impl Session {
     }
 
     fn text(&mut self, text: &str, now: Timestamp, limits: &Limits, actions: &mut Vec<Action>) {
-        let taken = match limits.messages_per_session_rate {
-            0 => Ok(()),
-            _ => self.rate.try_take(now),
-        };
+        let taken = self.take_message(now, limits);
         if let Err(after) = taken
             && !self.flooded(after, now, limits, actions)
         {
@@ -183,6 +180,15 @@ impl Session {
                 self.refused(1, now, limits, actions);
             }
         }
+    }
+
+    /// Takes one message of the rate, which may have changed since the last.
+    fn take_message(&mut self, now: Timestamp, limits: &Limits) -> Result<(), Millis> {
+        let (rate, burst) = (limits.messages_per_session_rate, limits.messages_per_session_burst);
+        if self.rated != (rate, burst) {
+            (self.rated, self.rate) = ((rate, burst), Gcra::new(rate, burst));
+        }
+        if rate == 0 { Ok(()) } else { self.rate.try_take(now) }
     }
 
     /// A message came over the rate; true if that is only counted.

@@ -116,10 +116,10 @@ limits! {
         "The window of `bids_per_user_max`.",
         "";
     messages_per_session_rate = 20, 0..=UNBOUNDED,
-        "Messages a second of one socket; 0 lifts the limit. Taken by sockets opened after the change.",
+        "Messages a second of one socket; 0 lifts the limit.",
         "not read; `messages_per_session_action`";
     messages_per_session_burst = 40, 0..=UNBOUNDED,
-        "Messages that a socket may send at once; 0 counts as 1. Taken by sockets opened after the change.",
+        "Messages that a socket may send at once; 0 counts as 1.",
         "as above";
     refusals_per_session_max = 100, 0..=UNBOUNDED,
         "Times within `refusals_window_ms` that one socket may exceed limits, or send what makes no sense.",

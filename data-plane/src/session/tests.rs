@@ -101,6 +101,20 @@ fn a_flood_is_told_once_and_then_closes() {
 }
 
 #[test]
+fn a_changed_rate_is_in_force_for_open_sockets() {
+    let limits = Limits { messages_per_session_burst: 3, ..Limits::default() };
+    let mut session = flooding(&limits);
+    assert_eq!(code(&say(&mut session, PING, &limits)).as_deref(), Some("rate_limited"));
+    let raised = Limits { messages_per_session_burst: 5, ..limits.clone() };
+    for limited in [false, false, false, false, false, true] {
+        let said = say(&mut session, PING, &raised);
+        assert_eq!(code(&said).is_some(), limited, "{said:?}");
+    }
+    let lifted = Limits { messages_per_session_rate: 0, ..limits };
+    assert_eq!(code(&say(&mut session, PING, &lifted)), None);
+}
+
+#[test]
 fn what_happens_over_the_rate_is_chosen() {
     for (action, closed) in [
         (limit::Action::Close, Some(CloseCode::MessageRate)),

@@ -7,7 +7,7 @@ use gavel_runtime::tasks;
 
 use super::fixture::node;
 use super::server::until;
-use crate::store::{Counted, HOLDER_SILENT_MAX, Held, Holder, RoomStore, Wanted};
+use crate::store::{Counted, HOLDER_SILENT_MAX, Held, Holder, PLACES_KEPT, RoomStore, Wanted};
 
 super::on_every_engine! {
     parallel_takers_never_exceed_the_max
@@ -137,6 +137,7 @@ async fn a_node_that_falls_silent_holds_nothing(store: Arc<dyn RoomStore>) {
     assert_eq!(all, Held { mine: 2, others: 0 });
     let silent = store.now().await.unwrap().since(began);
     assert!(silent >= HOLDER_SILENT_MAX, "{silent:?}");
+    assert!(silent < PLACES_KEPT, "{silent:?}: its note is void anyway");
 }
 
 async fn a_node_that_is_heard_of_keeps_what_it_holds(store: Arc<dyn RoomStore>) {
