@@ -159,13 +159,12 @@ impl Session {
     }
 
     fn text(&mut self, text: &str, now: Timestamp, limits: &Limits, actions: &mut Vec<Action>) {
-        let taken = self.take_message(now, limits);
-        if let Err(after) = taken
+        if let Err(after) = self.take_message(now, limits)
             && !self.flooded(after, now, limits, actions)
         {
             return;
         }
-        self.flooding = taken.is_err();
+        self.flooding = false;
         match json::parse(text, self.dialect) {
             Ok(message) => self.message(message, now, limits, actions),
             Err(error) => {
