@@ -65,7 +65,13 @@ pub(crate) fn enter(
     let settings = shell.live.get();
     let mut seats = member.seats.lock();
     match seats.place_in(&entry.room) {
-        Some(Some(_)) => return entry.join(shell, member, &mut seats),
+        // It stays in, whatever comes of this.
+        Some(Some(_)) => {
+            if let Err(error) = entry.join(shell, member) {
+                member.socket.send_text(&member.error(&error));
+            }
+            return;
+        }
         // It is about to be entered.
         Some(None) => return,
         None => {}
@@ -73,7 +79,7 @@ pub(crate) fn enter(
     let counted = Counted::Room(entry.room.clone());
     if settings.limits.sockets_per_room_max == 0 {
         seats.add(&entry.room, Some(shell.places.take_any(counted)));
-        return entry.join(shell, member, &mut seats);
+        return entry.join_first(shell, member, &mut seats);
     }
     seats.add(&entry.room, None);
     drop(seats);
@@ -86,7 +92,7 @@ pub(crate) fn enter(
         match taken {
             Ok(place) => {
                 *seat = Some(place);
-                entry.join(&shell, &member, &mut seats);
+                entry.join_first(&shell, &member, &mut seats);
             }
             Err(turned) => {
                 seats.remove(&entry.room);
@@ -149,12 +155,17 @@ pub(crate) fn end(shell: &Shell, member: &Member) {
 
 impl Entry {
     /// Under the lock of the seats, or a socket could leave before it has entered, and stay.
-    fn join(self, shell: &Arc<Shell>, member: &Arc<Member>, seats: &mut Seats) {
-        let Self { identity, room, since } = self;
-        if let Err(error) = shell.rooms.join(shell, &room, member, identity, since) {
+    fn join_first(self, shell: &Arc<Shell>, member: &Arc<Member>, seats: &mut Seats) {
+        let room = self.room.clone();
+        if let Err(error) = self.join(shell, member) {
             seats.remove(&room);
             member.refuse(&room, &error);
         }
+    }
+
+    fn join(self, shell: &Arc<Shell>, member: &Arc<Member>) -> Result<(), ClientError> {
+        let Self { identity, room, since } = self;
+        shell.rooms.join(shell, &room, member, identity, since)
     }
 }
 
