@@ -22,7 +22,7 @@ use axum::{
     routing::get,
 };
 use gavel_rules::time::Timestamp;
-use gavel_runtime::{clock, http, net::TcpListener};
+use gavel_runtime::{clock, http, net::TcpListener, tls::Tls};
 use parking_lot::Mutex;
 use std::{
     sync::{
@@ -97,8 +97,13 @@ impl HttpState {
 }
 
 /// Answers until told to stop, and then what is under way.
-pub(crate) async fn serve(listener: TcpListener, state: Arc<HttpState>, stop: CancellationToken) {
-    http::serve(listener, router(state), HEADER_TIMEOUT, stop).await;
+pub(crate) async fn serve(
+    listener: TcpListener,
+    state: Arc<HttpState>,
+    tls: Tls,
+    stop: CancellationToken,
+) {
+    http::serve(listener, router(state), tls, HEADER_TIMEOUT, stop).await;
 }
 
 fn router(state: Arc<HttpState>) -> Router {

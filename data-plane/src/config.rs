@@ -1,7 +1,10 @@
 //! The settings of a node that need a restart to change. What may change
 //! live comes from the control plane, see [`crate::settings`].
 
-use gavel_runtime::config::{self, ConfigError};
+use gavel_runtime::{
+    config::{self, ConfigError},
+    tls::TlsConfig,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -24,6 +27,8 @@ pub struct Config {
     pub admin: AdminConfig,
     /// How users prove who they are.
     pub auth: AuthConfig,
+    /// Whose certificates are shown and believed.
+    pub tls: TlsConfig,
     /// How the node stops.
     pub shutdown: ShutdownConfig,
 }
@@ -147,6 +152,9 @@ impl Config {
     /// [`ConfigError`] for the first setting that is out of range.
     pub fn check(&self) -> Result<(), ConfigError> {
         config::check(self)?;
+        self.tls.check()?;
+        self.tls.check_urls("relay.advertise", &self.relay.advertise)?;
+        self.tls.check_urls("control.endpoint", &self.control.endpoint)?;
         if !self.node.state_dir.is_empty() && self.node.id.is_empty() {
             let why = "must be set where node.state_dir is: it names the file";
             return Err(ConfigError::invalid("node.id", why));

@@ -25,7 +25,8 @@ const RETURN_WITHIN_MS: u64 = 1_000;
 pub(crate) async fn serve(shell: Arc<Shell>, listener: TcpListener) {
     let header_timeout = Duration::from_millis(shell.config.http.header_timeout_ms);
     let stop = shell.stop.clone();
-    http::serve(listener, routes::router(shell), header_timeout, stop).await;
+    let tls = shell.tls.clone();
+    http::serve(listener, routes::router(shell), tls, header_timeout, stop).await;
 }
 
 /// Sends the sockets to other nodes, over `spread` so that they do not come

@@ -28,6 +28,7 @@ use gavel_runtime::{
     clock, grpc,
     net::{self, TcpListener},
     tasks,
+    tls::{Door, Tls},
 };
 use std::{
     net::SocketAddr,
@@ -57,6 +58,8 @@ pub(crate) struct Shell {
     pub incarnation: Incarnation,
     /// What may not change while it runs.
     pub config: Config,
+    /// What it shows to others, and whom it believes.
+    pub tls: Tls,
     /// What may.
     pub live: Live,
     /// What it counts.
@@ -197,8 +200,10 @@ impl Node {
             .await
             .with_context(|| format!("http.listen: cannot listen on {}", config.http.listen))?;
         let (http_addr, relay_addr) = (http.local_addr()?, relay.local_addr()?);
-        name_addresses(&mut config, http_addr, relay_addr);
+        let tls = Tls::open(&config.tls)?;
+        name_addresses(&mut config, &tls, http_addr, relay_addr);
         let mut shell = shell(config, store)?;
+        shell.tls = tls;
         shell.incarnation = draw_incarnation(&*shell.store).await;
         let shell = Arc::new(shell);
 
@@ -209,6 +214,7 @@ impl Node {
         drop(tasks.spawn("heartbeat", async move {
             stop.run_until_cancelled(wheel).await;
         }));
+        drop(tasks.spawn("tls", shell.tls.clone().keep_fresh(shell.stop.clone())));
         drop(tasks.spawn("contact", contact::run(Arc::clone(&shell))));
         drop(tasks.spawn("kept", kept::run(Arc::clone(&shell))));
         drop(tasks.spawn("replicas", contact::watch_durability(Arc::clone(&shell))));
@@ -320,6 +326,7 @@ pub(crate) fn shell(config: Config, store: Arc<dyn RoomStore>) -> anyhow::Result
         id,
         incarnation: Incarnation::new(started_ms),
         live,
+        tls: Tls::default(),
         metrics: Metrics::new(),
         rooms: Rooms::default(),
         links: Links::default(),
@@ -342,20 +349,24 @@ pub(crate) fn shell(config: Config, store: Arc<dyn RoomStore>) -> anyhow::Result
 }
 
 /// Where the settings leave it open, the node is reached where it listens.
-fn name_addresses(config: &mut Config, http: SocketAddr, relay: SocketAddr) {
+fn name_addresses(config: &mut Config, tls: &Tls, http: SocketAddr, relay: SocketAddr) {
     if config.http.public_url.is_empty() {
-        config.http.public_url = grpc::reachable(http);
+        config.http.public_url = grpc::reachable(tls.scheme(Door::Web), http);
     }
     if config.relay.advertise.is_empty() {
-        config.relay.advertise = grpc::reachable(relay);
+        config.relay.advertise = grpc::reachable(tls.scheme(Door::Nodes), relay);
     }
 }
 
 async fn serve_relay(shell: Arc<Shell>, listener: TcpListener) {
-    let service = Relay::service(Arc::clone(&shell)).max_decoding_message_size(256 * 1024);
+    let service =
+        Relay::service(Arc::clone(&shell)).max_decoding_message_size(grpc::REQUEST_BYTES_MAX);
     let served = grpc::server()
         .add_service(service)
-        .serve_with_incoming_shutdown(net::incoming(listener), shell.stop.clone().cancelled_owned())
+        .serve_with_incoming_shutdown(
+            grpc::incoming(listener, &shell.tls, Door::Nodes),
+            shell.stop.clone().cancelled_owned(),
+        )
         .await;
     if let Err(error) = served {
         tracing::error!(%error, "the relay stopped");

@@ -216,7 +216,7 @@ impl World {
     }
 
     fn channel(&self) -> Channel {
-        grpc::channel(&self.endpoint()).expect("an endpoint")
+        grpc::channel(&self.endpoint(), &Tls::default()).expect("an endpoint")
     }
 
     /// Operates rooms.

@@ -1,6 +1,6 @@
 //! The documents on their way to the nodes.
 
-use super::{Services, first_message, status::CallError};
+use super::{Services, caller::Caller, first_message, status::CallError};
 use crate::{
     flags, limits,
     store::{ClusterStore, Document, DocumentName, StoreError},
@@ -163,9 +163,11 @@ impl ConfigService for Services {
         &self,
         request: Request<Streaming<wire::StreamConfigRequest>>,
     ) -> Result<Response<Self::StreamConfigStream>, Status> {
+        let caller = Caller::of(&request)?;
         let mut answers = request.into_inner();
         let hello = first_message(&mut answers).await?;
         let node: NodeId = hello.node_id.parse().map_err(CallError::id("node_id"))?;
+        caller.must_be_node(node.as_ref())?;
         let stream = self.holders.next_stream();
         self.holders.note(&node, stream, &hello);
         let (sender, receiver) = mpsc::channel(4);

@@ -9,7 +9,7 @@ use gavel_proto::{
         session_response::Kind as Down,
     },
 };
-use gavel_runtime::{clock, grpc, tasks};
+use gavel_runtime::{clock, grpc, tasks, tls::Tls};
 use gavel_testkit::{PATIENCE, RedisServer};
 use std::{
     collections::BTreeMap,
@@ -46,7 +46,7 @@ pub(crate) async fn start_with(lease_ms: u64, store: Arc<dyn ClusterStore>) -> C
 }
 
 pub(crate) fn channel(control: &ControlPlane) -> Channel {
-    grpc::channel(&format!("http://{}", control.grpc_addr())).expect("an endpoint")
+    grpc::channel(&format!("http://{}", control.grpc_addr()), &Tls::default()).expect("an endpoint")
 }
 
 pub(crate) fn rules(title: &str) -> common::AuctionRules {

@@ -1,18 +1,19 @@
-//! Plain HTTP for both planes: our own accept loop in front of axum, with the
-//! limits that `axum::serve` does not have. A head that does not come whole in
-//! time, or is too large, ends its connection; an accept that fails does not
-//! end the loop.
+//! HTTP for both planes: our own accept loop in front of axum, with TLS where a
+//! certificate is set, and with the limits that `axum::serve` does not have. A
+//! head that does not come whole in time, or is too large, ends its connection;
+//! an accept that fails does not end the loop.
 
 #[cfg(test)]
 mod tests;
 
 use crate::{
-    net::{TcpListener, TcpStream},
+    net::{self, TcpListener, TcpStream},
     tasks,
+    tls::{Door, Tls},
 };
 use axum::Router;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{io, net::IpAddr, pin::pin, time::Duration};
+use std::{net::IpAddr, pin::pin, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
@@ -20,8 +21,6 @@ use tower::ServiceExt as _;
 const HEADERS_MAX: usize = 64;
 /// Bytes of one request head.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
-/// Pause after the process ran out of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The address a connection came from; every request has it as an extension.
 #[derive(Debug, Clone, Copy)]
@@ -33,52 +32,25 @@ pub struct Peer(pub IpAddr);
 pub async fn serve(
     listener: TcpListener,
     router: Router,
+    tls: Tls,
     header_timeout: Duration,
     stop: CancellationToken,
 ) {
     let open = TaskTracker::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = stop.cancelled() => break,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                let served = connection(
-                    router.clone(),
-                    stream,
-                    Peer(peer.ip()),
-                    header_timeout,
-                    stop.clone(),
-                );
-                drop(tasks::spawn("http.connection", open.track_future(served)));
-            }
-            // A peer that left early is not our trouble; without descriptors
-            // the next accept would fail at once as well.
-            Err(error) if is_of_peer(&error) => {}
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
+    while let Some((stream, peer)) = stop.run_until_cancelled(net::accept(&listener)).await {
+        let (router, tls, peer) = (router.clone(), tls.clone(), Peer(peer.ip()));
+        let served = connection(router, stream, tls, peer, header_timeout, stop.clone());
+        drop(tasks::spawn("http.connection", open.track_future(served)));
     }
     drop(listener);
     open.close();
     open.wait().await;
 }
 
-fn is_of_peer(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-    )
-}
-
 async fn connection(
     router: Router,
     stream: TcpStream,
+    tls: Tls,
     peer: Peer,
     header_timeout: Duration,
     stop: CancellationToken,
@@ -87,6 +59,13 @@ async fn connection(
     if stream.set_nodelay(true).is_err() {
         return;
     }
+    let stream = match stop.run_until_cancelled(tls.accept(Door::Web, stream)).await {
+        Some(Ok(stream)) => stream,
+        Some(Err(error)) => {
+            return tracing::debug!(%error, peer = %peer.0, "a connection came to nothing");
+        }
+        None => return,
+    };
     let service = hyper::service::service_fn(move |mut request: hyper::Request<_>| {
         request.extensions_mut().insert(peer);
         router.clone().oneshot(request)

@@ -43,7 +43,8 @@ async fn stream(
     refused: &mut Refused,
 ) -> anyhow::Result<()> {
     // Every replica serves documents; they need not all come from the leader.
-    let mut client = ConfigServiceClient::new(grpc::channel(&shell.control.endpoints.any())?);
+    let mut client =
+        ConfigServiceClient::new(grpc::channel(&shell.control.endpoints.any(), &shell.tls)?);
     let (sender, receiver) = mpsc::channel(16);
     sender.try_send(answer(shell, 0, refused.0.values().cloned().collect()))?;
     let mut stream = client.stream_config(ReceiverStream::new(receiver)).await?.into_inner();

@@ -20,7 +20,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use gavel_rules::id::SessionId;
-use gavel_runtime::{http::Peer, net::TcpStream, tasks};
+use gavel_runtime::{http::Peer, net::Stream, tasks};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use std::{
@@ -137,8 +137,8 @@ fn start(
     visitor: Visitor,
     dialect: Dialect,
 ) {
-    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
-        tracing::error!("an upgraded connection is no TCP stream");
+    let Ok(parts) = upgraded.downcast::<TokioIo<Stream>>() else {
+        tracing::error!("an upgraded connection is none of ours");
         return;
     };
     // An empty rest of hyper's buffer would keep the whole buffer.
@@ -162,7 +162,7 @@ fn start(
 /// there is one for every socket, see [`FUTURE_BYTES_MAX`].
 fn serve(
     shell: &Arc<Shell>,
-    stream: TcpStream,
+    stream: Stream,
     mut early: Vec<u8>,
     place: Place,
     (identity, guest): Visitor,

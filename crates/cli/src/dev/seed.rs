@@ -56,7 +56,8 @@ async fn owned(client: &mut RoomServiceClient<Channel>) -> Result<(), Status> {
 }
 
 pub(super) fn channel(endpoint: &str) -> Result<Channel, Failure> {
-    grpc::channel(endpoint).map_err(|error| Failure::internal("the control plane", error))
+    grpc::channel(endpoint, &Tls::default())
+        .map_err(|error| Failure::internal("the control plane", error))
 }
 
 pub(super) fn failed(status: Status) -> Failure {

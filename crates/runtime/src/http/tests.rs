@@ -36,7 +36,7 @@ async fn start(header_timeout: Duration) -> Server {
         );
     let listener = net::listen((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
     let (addr, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-    let served = serve(listener, router, header_timeout, stop.clone());
+    let served = serve(listener, router, Tls::default(), header_timeout, stop.clone());
     Server { addr, slow, stop, served: tasks::spawn("test.http", served) }
 }
 

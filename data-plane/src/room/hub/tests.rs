@@ -44,7 +44,7 @@ async fn member(name: &str) -> (Arc<Member>, Far) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let far = TcpStream::connect(listener.local_addr().expect("addr")).await.expect("connect");
     let (near, _) = listener.accept().await.expect("accept");
-    let socket = Arc::new(Socket::new(near));
+    let socket = Arc::new(Socket::new(near.into()));
     let session = name.parse().expect("id");
     (
         Arc::new(Member { socket, session, dialect: Dialect::V1, refused_by: Default::default() }),
