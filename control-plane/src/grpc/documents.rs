@@ -1,6 +1,6 @@
 //! Limits and flags, as operators read and replace them.
 
-use super::{Services, status::CallError};
+use super::{Services, audited::Change, status::CallError};
 use crate::{
     flags, limits,
     store::{Document, DocumentName, Put},
@@ -12,6 +12,7 @@ use gavel_proto::{
     limits::check,
 };
 use gavel_rules::order::Version;
+use serde_json::{Value, json};
 use tonic::{Request, Response, Status};
 
 impl Services {
@@ -35,6 +36,12 @@ impl Services {
     }
 }
 
+/// A document as the audit log tells of it.
+fn told(document: &Document) -> Value {
+    let body: Value = serde_json::from_str(&document.body).unwrap_or_default();
+    json!({ "version": document.version.get(), "body": body })
+}
+
 #[tonic::async_trait]
 impl LimitService for Services {
     #[tracing::instrument(name = "limits.get", skip_all)]
@@ -54,10 +61,14 @@ impl LimitService for Services {
         &self,
         request: Request<wire::UpdateLimitsRequest>,
     ) -> Result<Response<wire::UpdateLimitsResponse>, Status> {
+        let change = Change::of(&request);
+        change.old(told(&self.documents.newest().limits));
         let wire::UpdateLimitsRequest { limits, version } = request.into_inner();
         let limits = limits.ok_or_else(|| CallError::invalid("limits", "is missing"))?;
         check(&limits).map_err(|error| CallError::invalid(error.field, error.message))?;
-        let version = self.put(DocumentName::Limits, version, limits::to_json(&limits)).await?;
+        let body = limits::to_json(&limits);
+        let version = self.put(DocumentName::Limits, version, body.clone()).await?;
+        change.new_is(told(&Document { version, body }));
         let limits = Some(limits);
         Ok(Response::new(wire::UpdateLimitsResponse { limits, version: version.get() }))
     }
@@ -79,9 +90,12 @@ impl FlagService for Services {
         &self,
         request: Request<wire::UpdateFlagsRequest>,
     ) -> Result<Response<wire::UpdateFlagsResponse>, Status> {
+        let change = Change::of(&request);
+        change.old(told(&self.documents.newest().flags));
         let wire::UpdateFlagsRequest { document, version } = request.into_inner();
         flags::check(&document).map_err(|error| CallError::invalid("document", error))?;
-        let version = self.put(DocumentName::Flags, version, document).await?;
+        let version = self.put(DocumentName::Flags, version, document.clone()).await?;
+        change.new_is(told(&Document { version, body: document }));
         Ok(Response::new(wire::UpdateFlagsResponse { version: version.get() }))
     }
 }
