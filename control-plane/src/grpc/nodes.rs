@@ -67,7 +67,8 @@ impl NodeService for Services {
     ) -> Result<Response<wire::ReleaseBrakeResponse>, Status> {
         let change = Change::of(&request);
         let (_, driver) = self.leading()?;
-        let (_, brake) = driver.ask(|answer| Ask::Nodes { answer }).await.map_err(CallError::from)?;
+        let (_, brake) =
+            driver.ask(|answer| Ask::Nodes { answer }).await.map_err(CallError::from)?;
         change.old(json!({ "brake_until": brake.map(|brake| brake.until) }));
         let asked = driver.ask(|answer| Ask::ReleaseBrake { answer }).await;
         let nodes = u32::try_from(asked.map_err(CallError::from)?).unwrap_or(u32::MAX);

@@ -13,6 +13,7 @@ pub use simulated::{TcpListener, TcpStream};
 
 pub use stream::Stream;
 
+use crate::tls::Tls;
 use std::{io, net::SocketAddr, time::Duration};
 use tonic::transport::{Channel, Endpoint};
 
@@ -79,6 +80,21 @@ fn is_of_peer(error: &io::Error) -> bool {
 pub async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     TcpStream::connect((host, port)).await
+}
+
+/// Connects to the HTTP of a host, at its usual port unless one is given.
+///
+/// # Errors
+/// If nobody listens there, or it is not who it should be.
+pub async fn reach_web(
+    host: &str,
+    port: Option<u16>,
+    secure: bool,
+    tls: &Tls,
+) -> io::Result<Stream> {
+    let stream = connect(host, port.unwrap_or(if secure { 443 } else { 80 })).await?;
+    stream.set_nodelay(true)?;
+    if secure { tls.connect_to_web(host, stream).await } else { Ok(stream.into()) }
 }
 
 /// Ends this side of a stream; the peer's may go on. One that is gone already

@@ -122,16 +122,10 @@ impl TlsConfig {
         Ok(())
     }
 
-    /// Whether gRPC is served with TLS.
+    /// How URLs of its gRPC begin.
     #[must_use]
-    pub fn serves_grpc(&self) -> bool {
-        !self.cert_file.is_empty()
-    }
-
-    /// Whether HTTP is served with TLS.
-    #[must_use]
-    pub fn serves_http(&self) -> bool {
-        !self.http_cert_file.is_empty() || self.serves_grpc() && !self.http_plain
+    pub fn grpc_scheme(&self) -> &'static str {
+        if self.cert_file.is_empty() { "http" } else { "https" }
     }
 
     /// Refuses URLs of gRPC, of this process and of those that it calls, that
@@ -140,10 +134,10 @@ impl TlsConfig {
     /// # Errors
     /// [`ConfigError`] for this key.
     pub fn check_urls(&self, key: &str, urls: &str) -> Result<(), ConfigError> {
-        let (right, why) = if self.serves_grpc() {
-            ("https://", "must be https:// where tls.cert_file is set")
-        } else {
+        let (right, why) = if self.cert_file.is_empty() {
             ("http://", "must be http:// where tls.cert_file is not set")
+        } else {
+            ("https://", "must be https:// where tls.cert_file is set")
         };
         // What is no URL was refused for that already; an address alone has no scheme.
         let mut urls = urls.split(',').map(str::trim).filter(|url| url.contains("://"));

@@ -6,7 +6,7 @@ use gavel_proto::admin::v1::{
     CreateRoomRequest, GetLimitsRequest, ListRoomsRequest, UpdateLimitsRequest,
     limit_service_client::LimitServiceClient, room_service_client::RoomServiceClient,
 };
-use gavel_runtime::{clock, grpc};
+use gavel_runtime::{clock, grpc, tls::Tls};
 use std::time::Duration;
 use tonic::{Code, Status, transport::Channel};
 
