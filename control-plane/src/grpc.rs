@@ -26,7 +26,7 @@ use crate::{
     rollup::Rollup,
     store::{ClusterStore, StoreError},
 };
-use audited::Auditor;
+use audited::{Auditor, CHANGE_BYTES_MAX};
 pub(crate) use configure::{Documents, Holders};
 use forward::Forward;
 use gavel_proto::{
@@ -174,14 +174,17 @@ pub(crate) async fn serve(services: Services, listener: TcpListener, entrance: E
     let (replica, stop) = (services.replica.clone(), services.stop.clone());
     macro_rules! ours {
         ($service:ident) => {
-            $service::new(services.clone()).max_decoding_message_size(grpc::REQUEST_BYTES_MAX)
+            ours!($service, grpc::REQUEST_BYTES_MAX)
+        };
+        ($service:ident, $most:expr) => {
+            $service::new(services.clone()).max_decoding_message_size($most)
         };
     }
     // Whether a caller may call is asked before a call is passed on, and again
     // by the leader; it is written down by whoever serves it.
     macro_rules! passed_on {
-        ($service:ident) => {
-            gate.before(Forward::new(auditor.over(ours!($service)), &replica, &store, &stop))
+        ($($service:tt)*) => {
+            gate.before(Forward::new(auditor.over(ours!($($service)*)), &replica, &store, &stop))
         };
     }
     let served = grpc::server()
@@ -193,7 +196,7 @@ pub(crate) async fn serve(services: Services, listener: TcpListener, entrance: E
         .add_service(passed_on!(RoomServiceServer))
         .add_service(passed_on!(NodeServiceServer))
         .add_service(passed_on!(LimitServiceServer))
-        .add_service(passed_on!(FlagServiceServer))
+        .add_service(passed_on!(FlagServiceServer, CHANGE_BYTES_MAX))
         .add_service(passed_on!(RolloutServiceServer))
         .add_service(passed_on!(MetricsServiceServer))
         .add_service(passed_on!(AuditServiceServer))

@@ -24,7 +24,7 @@ use gavel_rules::{
     order::Version,
     time::{Millis, Timestamp},
 };
-use gavel_runtime::{clock, grpc};
+use gavel_runtime::{clock, grpc, tls::Tls};
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,

@@ -11,7 +11,7 @@ use super::{
     status::CallError,
 };
 use crate::store::{ClusterStore, StoreError};
-use gavel_runtime::{clock, grpc, tasks};
+use gavel_runtime::{clock, tasks};
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
 use parking_lot::Mutex;
@@ -28,6 +28,8 @@ use std::{
 use tonic::{Code, Status, body::Body, server::NamedService};
 use tower::{Service, ServiceExt as _};
 
+/// Bytes of a request that changes something; a flags document may have 1 MiB.
+pub(super) const CHANGE_BYTES_MAX: usize = 1_024 * 1_024 + 64 * 1_024;
 /// Bytes of a value in an entry; of a longer one the digest is kept.
 const VALUE_BYTES_MAX: usize = 8 * 1_024;
 /// Bytes of what a caller may call its request.
@@ -139,7 +141,7 @@ impl Auditor {
         let caller =
             caller.ok_or_else(|| CallError::Forbidden("nobody asked who calls".to_owned()))?;
         let (mut parts, body) = request.into_parts();
-        let body = Limited::new(body, grpc::REQUEST_BYTES_MAX).collect().await;
+        let body = Limited::new(body, CHANGE_BYTES_MAX).collect().await;
         let body = body.map_err(|error| CallError::invalid("request", error))?.to_bytes();
         let mut entry = Entry::new(&path, &caller, &parts.headers);
         (entry.resource, entry.new) = describe::request(&path, &body);

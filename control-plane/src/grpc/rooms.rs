@@ -78,9 +78,8 @@ impl Services {
 
     /// The same for a change, which is told with how the room was before.
     async fn change(&self, id: &str, kind: Kind, change: &Change) -> Result<wire::Room, CallError> {
-        // Without an owner that answers nothing changes either.
-        let before = self.command(id, Kind::Inspect(fleet::Inspect {})).await;
-        change.old(before.map(|room| state(&room)).unwrap_or_default());
+        let before = self.command(id, Kind::Inspect(fleet::Inspect {})).await?;
+        change.old(state(&before));
         let room = self.command(id, kind).await?;
         change.new_is(state(&room));
         Ok(room)

@@ -15,7 +15,8 @@ use tonic_reflection::pb::v1::{
     server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
 };
 
-const SERVICES: [&str; 8] = [
+const SERVICES: [&str; 9] = [
+    "gavel.admin.v1.AuditService",
     "gavel.admin.v1.FlagService",
     "gavel.admin.v1.LimitService",
     "gavel.admin.v1.MetricsService",

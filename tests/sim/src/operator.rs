@@ -8,7 +8,7 @@ use gavel_proto::admin::v1::{
     self as admin, limit_service_client::LimitServiceClient, room_service_client::RoomServiceClient,
 };
 use gavel_rules::{auction::AuctionRules, id::RoomId};
-use gavel_runtime::grpc;
+use gavel_runtime::{grpc, tls::Tls};
 use rand::{Rng as _, SeedableRng as _, rngs::SmallRng, seq::IndexedRandom as _};
 use std::{sync::Arc, time::Duration};
 use tonic::{Code, Request, Status, transport::Channel};

@@ -2,6 +2,7 @@
 
 mod process;
 mod replicas;
+mod tls;
 mod verbs;
 
 use gavel_testkit::blocking::free_port;
