@@ -16,7 +16,7 @@ use gavel_proto::{
         room_service_client::RoomServiceClient,
     },
     common::v1::{AuctionState, View},
-    fleet::v1::{CommandResult, session_request::Kind as Up},
+    fleet::v1::{CommandResult, command::Kind, session_request::Kind as Up},
     limits,
 };
 use gavel_runtime::tasks;
@@ -49,11 +49,18 @@ async fn list(control: &ControlPlane, resource: &str, name: &str) -> Vec<AuditEn
 /// A node that does as it is told.
 async fn obedient(control: &ControlPlane) -> tokio::task::JoinHandle<()> {
     let mut n1 = Node::register(control, "n1", 1, &[]).await;
+    let mut state = AuctionState::Open;
     tasks::spawn("test.node", async move {
         loop {
             n1.listen("a command", |n1| !n1.commands.is_empty()).await;
             let command = n1.commands.pop().unwrap();
-            let view = Some(View { state: AuctionState::Paused.into(), ..View::default() });
+            state = match command.kind {
+                Some(Kind::Pause(_)) => AuctionState::Paused,
+                Some(Kind::Resume(_)) => AuctionState::Open,
+                Some(Kind::Close(_)) => AuctionState::Closed,
+                Some(Kind::Inspect(_)) | None => state,
+            };
+            let view = Some(View { state: state.into(), ..View::default() });
             let (command_id, error) = (command.command_id, String::new());
             n1.say(Up::CommandResult(CommandResult { command_id, error, view, viewers: 0 })).await;
         }

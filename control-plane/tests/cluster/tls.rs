@@ -113,18 +113,20 @@ async fn certificates_are_renewed_under_open_sessions() {
     let (cert_file, key_file) = (config.tls.cert_file.clone(), config.tls.key_file.clone());
     let control = ControlPlane::start(config).await.unwrap();
     let n1 = node(&authority, "n1");
-    let register = async || {
-        let channel = channel(&control, &authority, Some(&n1));
-        Node::register_over(channel, "n1", 1, &[]).await
+    let own = || channel(&control, &authority, Some(&n1));
+    let mut session = Node::register_over(own(), "n1", 1, &[]).await.unwrap();
+    let gets_through = async || {
+        let resolve = ResolveRoomRequest { room_id: "never".to_owned() };
+        let refused = FleetServiceClient::new(own()).resolve_room(resolve).await.unwrap_err();
+        refused.code() == Code::NotFound
     };
-    let mut session = register().await.unwrap();
     // One that is over shows that it is used; the next is good again.
     let over = authority.issue_expired("over", &[]);
     fs::copy(&over.cert_file, &cert_file).unwrap();
     fs::copy(&over.key_file, &key_file).unwrap();
-    until("the new certificate", async || register().await.is_err().then_some(())).await;
-    authority.issue("control", &[]);
-    until("the next one", async || register().await.ok()).await;
+    until("the new certificate", async || (!gets_through().await).then_some(())).await;
+    drop(authority.issue("control", &[]));
+    until("the next one", async || gets_through().await.then_some(())).await;
     session.interest(&["never"], &[]).await;
     session.listen("an answer on the first", |n1| n1.rooms.contains_key("never")).await;
     control.stop().await;
