@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn a_value_out_of_range_is_refused_by_its_name() {
         type Change = fn(&mut Config);
-        let wrong: [(&str, Change); 13] = [
+        let wrong: [(&str, Change); 16] = [
             ("node.id", |c| c.node.id = "a b".to_owned()),
             ("node.id", |c| c.node.state_dir = "kept".to_owned()),
             ("http.public_url", |c| c.http.public_url = "nowhere".to_owned()),
@@ -237,6 +237,9 @@ mod tests {
                 c.redis.replicas_min = 1;
                 c.redis.url = "redis+cluster://127.0.0.1:7000".to_owned();
             }),
+            ("tls.key_file", |c| c.tls.cert_file = "c.pem".to_owned()),
+            ("control.endpoint", |c| c.control.endpoint = "https://127.0.0.1:1".to_owned()),
+            ("relay.advertise", |c| c.relay.advertise = "https://127.0.0.1:1".to_owned()),
             ("auth.secret", |c| c.auth.secret = "s".repeat(31)),
         ];
         for (key, change) in wrong {

@@ -71,7 +71,7 @@ async fn a_relay_is_for_nodes_that_are_whom_they_say() {
     let second = shows(&authority, &issued(&authority, "node-2"));
     attach(as_who(second.clone(), "node-1"), "node-2").await.unwrap();
     let refused = attach(as_who(second.clone(), "node-1"), "node-3").await.unwrap_err();
-    assert_eq!(refused.code(), Code::PermissionDenied);
+    assert_eq!(refused.code(), Code::PermissionDenied, "{refused:?}");
     // Nor does an edge speak to another than the owner.
     let refused = attach(as_who(second, "node-9"), "node-2").await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");

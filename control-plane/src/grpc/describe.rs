@@ -9,6 +9,8 @@ use std::sync::LazyLock;
 static POOL: LazyLock<Option<DescriptorPool>> =
     LazyLock::new(|| DescriptorPool::decode(DESCRIPTORS).ok());
 
+/// The fields that name what a request is about.
+const ID_FIELDS: [&str; 2] = ["id", "flag"];
 /// The compression byte and the length in front of a message.
 const HEAD_BYTES: usize = 5;
 
@@ -23,7 +25,7 @@ pub(super) fn kind(path: &str) -> String {
 /// cannot be read is refused by its service.
 pub(super) fn request(path: &str, body: &[u8]) -> (String, Value) {
     let asked = read(path, body).unwrap_or_default();
-    let id = asked.get("id").and_then(Value::as_str);
+    let id = ID_FIELDS.iter().find_map(|field| asked.get(field)?.as_str());
     let resource = id.map_or_else(|| kind(path), |id| format!("{}/{id}", kind(path)));
     (resource, asked)
 }

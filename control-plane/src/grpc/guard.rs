@@ -5,6 +5,9 @@
 //!                              '-----here--> Audited --> the service
 //! ```
 
+#[cfg(test)]
+mod tests;
+
 use super::{
     access::{self, Needs},
     audited::Auditor,

@@ -8,12 +8,13 @@ use gavel_control_plane::{ControlPlane, store::ClusterStore};
 use gavel_proto::{
     DESCRIPTORS,
     admin::v1::{
-        AuditEntry, CloseRoomRequest, CreateRoomRequest, DrainNodeRequest, ListAuditEntriesRequest,
-        MoveRoomRequest, PauseRoomRequest, ReleaseBrakeRequest, ResumeRoomRequest,
+        AbortRolloutRequest, AuditEntry, CloseRoomRequest, CreateRoomRequest, DrainNodeRequest,
+        ListAuditEntriesRequest, MoveRoomRequest, PauseRolloutRequest, PauseRoomRequest,
+        ReleaseBrakeRequest, ResumeRolloutRequest, ResumeRoomRequest, StartRolloutRequest,
         UndrainNodeRequest, UpdateFlagsRequest, UpdateLimitsRequest, WatchAuditEntriesRequest,
         audit_service_client::AuditServiceClient, flag_service_client::FlagServiceClient,
         limit_service_client::LimitServiceClient, node_service_client::NodeServiceClient,
-        room_service_client::RoomServiceClient,
+        rollout_service_client::RolloutServiceClient, room_service_client::RoomServiceClient,
     },
     common::v1::{AuctionState, View},
     fleet::v1::{CommandResult, command::Kind, session_request::Kind as Up},
@@ -80,7 +81,17 @@ async fn change_everything(control: &ControlPlane, token: &str) -> Vec<Result<()
     let flags = UpdateFlagsRequest { document, version: 0 };
     let moved = MoveRoomRequest { id: id(), node_id: "n9".to_owned() };
     let mut limit = LimitServiceClient::new(channel(control));
-    let mut flag = FlagServiceClient::new(channel(control));
+    let mut flags_of = FlagServiceClient::new(channel(control));
+    let mut rollout = RolloutServiceClient::new(channel(control));
+    let flag = || "batching".to_owned();
+    let begin = StartRolloutRequest {
+        flag: flag(),
+        treatment: "off".to_owned(),
+        ..StartRolloutRequest::default()
+    };
+    let (pause_it, resume_it) =
+        (PauseRolloutRequest { flag: flag() }, ResumeRolloutRequest { flag: flag() });
+    let abort = AbortRolloutRequest { flag: flag(), reason: "enough".to_owned() };
     let gone = CloseRoomRequest { id: "b".to_owned() };
     vec![
         rooms.create_room(showing(token, create)).await.map(drop),
@@ -93,7 +104,11 @@ async fn change_everything(control: &ControlPlane, token: &str) -> Vec<Result<()
         nodes.undrain_node(showing(token, UndrainNodeRequest { id: n1() })).await.map(drop),
         nodes.release_brake(showing(token, ReleaseBrakeRequest {})).await.map(drop),
         limit.update_limits(showing(token, limits)).await.map(drop),
-        flag.update_flags(showing(token, flags)).await.map(drop),
+        flags_of.update_flags(showing(token, flags)).await.map(drop),
+        rollout.start_rollout(showing(token, begin)).await.map(drop),
+        rollout.pause_rollout(showing(token, pause_it)).await.map(drop),
+        rollout.resume_rollout(showing(token, resume_it)).await.map(drop),
+        rollout.abort_rollout(showing(token, abort)).await.map(drop),
     ]
 }
 
@@ -113,7 +128,8 @@ async fn every_change_is_written_down_with_who_made_it() {
             Ok(()) => {
                 assert_eq!(entry.outcome, "DONE", "{entry:?}");
                 assert!(!entry.new.is_empty(), "{entry:?}");
-                let made = entry.rpc.ends_with("/CreateRoom");
+                let made =
+                    ["/CreateRoom", "/StartRollout"].iter().any(|rpc| entry.rpc.ends_with(rpc));
                 assert!(made || !entry.old.is_empty(), "{entry:?}");
                 assert_ne!(entry.old, entry.new, "{entry:?}");
             }
@@ -133,7 +149,7 @@ async fn every_change_is_written_down_with_who_made_it() {
     assert_eq!(of("/DrainNode").resource, "nodes/n1");
     assert!(of("/UpdateLimits").old.contains("\"version\":1"), "{:?}", of("/UpdateLimits"));
     assert!(of("/UpdateLimits").new.contains("\"bids_per_user_max\":9"));
-    assert_eq!(entries.iter().filter(|entry| entry.outcome == "DONE").count(), 9);
+    assert_eq!(entries.iter().filter(|entry| entry.outcome == "DONE").count(), 13);
 
     // No rpc that changes something has been left out.
     let pool = DescriptorPool::decode(DESCRIPTORS).unwrap();
@@ -163,7 +179,7 @@ async fn a_refusal_of_a_role_is_written_down_and_a_stranger_is_not() {
         }
     }
     let entries = list(&control, "", "").await;
-    assert_eq!(entries.len(), 11);
+    assert_eq!(entries.len(), 15);
     for entry in entries {
         assert_eq!((entry.name.as_str(), entry.outcome.as_str()), ("v", "PERMISSION_DENIED"));
     }

@@ -64,14 +64,17 @@ impl Pump {
                 }
                 Want::End => return self.closed(1006),
             };
-            let ready = tokio::select! {
-                ready = socket.stream.ready(interest) => ready,
-                () = socket.wake.notified() => continue,
-            };
-            if ready.is_err() {
-                return self.closed(1006);
+            let reads = interest == Interest::READABLE;
+            if !(reads && socket.stream.has_unread()) {
+                let ready = tokio::select! {
+                    ready = socket.stream.ready(interest) => ready,
+                    () = socket.wake.notified() => continue,
+                };
+                if ready.is_err() {
+                    return self.closed(1006);
+                }
             }
-            if interest == Interest::WRITABLE {
+            if !reads {
                 socket.flush();
             } else if !self.read() {
                 return self.closed(1006);

@@ -62,15 +62,14 @@ impl Stream {
         self.tcp.set_nodelay(nodelay)
     }
 
-    /// Waits until there is something to read, or room to write.
+    /// Waits until something comes in, or there is room to write. What has come
+    /// in before is for [`Self::has_unread`] to tell; that apart keeps the future
+    /// small, of which there is one for every socket.
     ///
     /// # Errors
     /// If the connection is broken.
-    pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
-        if interest.is_readable() && self.has_unread()? {
-            return Ok(Ready::READABLE);
-        }
-        self.tcp.ready(interest).await
+    pub fn ready(&self, interest: Interest) -> impl Future<Output = io::Result<Ready>> {
+        self.tcp.ready(interest)
     }
 
     /// Waits until there is something to read.
@@ -78,6 +77,9 @@ impl Stream {
     /// # Errors
     /// If the connection is broken.
     pub async fn readable(&self) -> io::Result<()> {
+        if self.has_unread() {
+            return Ok(());
+        }
         self.ready(Interest::READABLE).await.map(drop)
     }
 
@@ -144,11 +146,13 @@ impl Stream {
         end_writes(&self.tcp);
     }
 
-    /// Whether decrypted bytes wait for a reader.
-    fn has_unread(&self) -> io::Result<bool> {
-        let Some(session) = &self.session else { return Ok(false) };
-        let state = session.lock().process_new_packets().map_err(broken)?;
-        Ok(state.plaintext_bytes_to_read() > 0 || state.peer_has_closed())
+    /// Whether a read goes at once, whatever comes in: decrypted bytes wait, or
+    /// the end does.
+    #[must_use]
+    pub fn has_unread(&self) -> bool {
+        let Some(session) = &self.session else { return false };
+        let state = session.lock().process_new_packets();
+        state.map_or(true, |state| state.plaintext_bytes_to_read() > 0 || state.peer_has_closed())
     }
 }
 

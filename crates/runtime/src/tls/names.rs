@@ -5,6 +5,7 @@
 //! gavel:operator:<role>:<name>  somebody who may do what the role may
 //! ```
 
+use crate::config::Form;
 use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
@@ -88,7 +89,7 @@ impl<'a> FromIterator<&'a str> for Names {
                 names.nodes.push(id.to_owned());
             } else if let Some((role, name)) = operator
                 && let Ok(role) = role.parse()
-                && !name.is_empty()
+                && Form::Id.fits(name)
             {
                 names.operators.push((role, name.to_owned()));
             }
