@@ -225,12 +225,13 @@ async fn http_is_inside_where_a_certificate_is_set_and_nowhere_else() {
 
 #[test]
 fn settings_that_do_not_go_together_are_refused_by_name() {
-    let with = |change: fn(&mut TlsConfig)| {
+    type Change = fn(&mut TlsConfig);
+    let with = |change: Change| {
         let mut config = TlsConfig::default();
         change(&mut config);
         config.check().err().map(|error| error.key)
     };
-    let wrong: [(&str, fn(&mut TlsConfig)); 7] = [
+    let wrong: [(&str, Change); 7] = [
         ("tls.key_file", |c| c.cert_file = "c".into()),
         ("tls.cert_file", |c| c.key_file = "k".into()),
         ("tls.ca_file", |c| (c.cert_file, c.key_file) = ("c".into(), "k".into())),
