@@ -25,7 +25,7 @@ impl Services {
         &self,
         flag: &str,
         change: &Change,
-        edit: impl FnOnce(&mut serde_json::Value, Option<&Rollout>) -> Result<(), CallError>,
+        edit: impl FnOnce(&mut Value, Option<&Rollout>) -> Result<(), CallError>,
     ) -> Result<wire::Rollout, CallError> {
         let document = self.documents.newest().flags;
         let unreadable = |error: &dyn std::fmt::Display| CallError::Unavailable(error.to_string());
@@ -53,7 +53,7 @@ impl Services {
         reason: String,
         change: &Change,
     ) -> Result<wire::Rollout, CallError> {
-        let edit = |document: &mut serde_json::Value, held: Option<&Rollout>| {
+        let edit = |document: &mut Value, held: Option<&Rollout>| {
             let held = held.ok_or_else(|| no_rollout(flag))?;
             if !held.state.is_under_way() {
                 let message = format!("the rollout of {flag} is {}", held.state.as_str());
@@ -148,7 +148,7 @@ impl RolloutService for Services {
         let request = request.into_inner();
         let flag = request.flag.clone();
         let plan = plan(request, clock::now_ms())?;
-        let start = |document: &mut serde_json::Value, _: Option<&Rollout>| {
+        let start = |document: &mut Value, _: Option<&Rollout>| {
             plan.start(document, &flag).map_err(|error| CallError::Refused(error.to_string()))
         };
         let rollout = Some(self.edit_rollout(&flag, &change, start).await?);

@@ -37,7 +37,8 @@ async fn list(control: &ControlPlane, resource: &str, name: &str) -> Vec<AuditEn
     loop {
         let (resource, name) = (resource.to_owned(), name.to_owned());
         let request = ListAuditEntriesRequest { page_size: 3, page_token, resource, name };
-        let page = client.list_audit_entries(showing("look", request)).await.unwrap().into_inner();
+        let page = client.list_audit_entries(showing("look", request)).await;
+        let page = page.expect("a page").into_inner();
         assert!(page.entries.len() <= 3);
         entries.extend(page.entries);
         page_token = page.next_page_token;
@@ -54,7 +55,7 @@ async fn obedient(control: &ControlPlane) -> tokio::task::JoinHandle<()> {
     tasks::spawn("test.node", async move {
         loop {
             n1.listen("a command", |n1| !n1.commands.is_empty()).await;
-            let command = n1.commands.pop().unwrap();
+            let command = n1.commands.pop().expect("a command");
             state = match command.kind {
                 Some(Kind::Pause(_)) => AuctionState::Paused,
                 Some(Kind::Resume(_)) => AuctionState::Open,
@@ -135,12 +136,11 @@ async fn every_change_is_written_down_with_who_made_it() {
             }
             Err(status) => {
                 assert_eq!(entry.message, status.message());
-                let code = match status.code() {
-                    Code::NotFound => "NOT_FOUND",
-                    Code::FailedPrecondition => "FAILED_PRECONDITION",
-                    other => panic!("{other:?} {entry:?}"),
-                };
-                assert_eq!(entry.outcome, code);
+                let names = [
+                    (Code::NotFound, "NOT_FOUND"),
+                    (Code::FailedPrecondition, "FAILED_PRECONDITION"),
+                ];
+                assert!(names.contains(&(status.code(), &entry.outcome)), "{entry:?}");
             }
         }
     }

@@ -25,15 +25,15 @@ const ENHANCE_YOUR_CALM: u32 = 11;
 const REQUEST: [u8; 3] = [0x83, 0x86, 0x84];
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
+    let [_, length @ ..] = u32::try_from(payload.len()).expect("a short frame").to_be_bytes();
+    let head = [&length[..], &[kind, flags], &stream.to_be_bytes()].concat();
     [&head, payload].concat()
 }
 
 /// Says all of this to the port and tells the reason of the GOAWAY that comes,
 /// or none where the connection just ends.
 async fn reason_of(control: &ControlPlane, said: Vec<u8>) -> Option<u32> {
-    let stream = TcpStream::connect(control.grpc_addr()).await.unwrap();
+    let stream = TcpStream::connect(control.grpc_addr()).await.expect("the port");
     let (mut down, mut up) = stream.into_split();
     let said = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(SETTINGS, 0, 0, &[]), said];
     let saying = async {
@@ -43,10 +43,11 @@ async fn reason_of(control: &ControlPlane, said: Vec<u8>) -> Option<u32> {
     let hearing = async {
         let mut head = [0; 9];
         while down.read_exact(&mut head).await.is_ok() {
-            let mut payload = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
+            let [_, high, low, kind, ..] = head;
+            let mut payload = vec![0; usize::from(high) << 8 | usize::from(low)];
             down.read_exact(&mut payload).await.ok()?;
-            if head[3] == GOAWAY {
-                return Some(u32::from_be_bytes(payload[4..8].try_into().unwrap()));
+            if let (GOAWAY, [_, _, _, _, a, b, c, d, ..]) = (kind, payload.as_slice()) {
+                return Some(u32::from_be_bytes([*a, *b, *c, *d]));
             }
         }
         None

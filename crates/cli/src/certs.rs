@@ -172,7 +172,6 @@ impl<'a> Authority<'a> {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "this is how map_err hands it over")]
 fn broken(error: rcgen::Error) -> Failure {
     Failure::internal("no certificate could be made", error)
 }
