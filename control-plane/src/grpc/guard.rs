@@ -102,11 +102,12 @@ impl Gate {
             return Ok(caller);
         }
         let shown = self.by_token(&request.headers)?;
-        let operator = shown.or(caller.operator).filter(|operator| match operator.proof {
-            Proof::Token => true,
+        let operator = shown.or(caller.operator.filter(|operator| match operator.proof {
+            // It would have been shown here.
+            Proof::Token => false,
             Proof::Certificate => self.mutual,
             Proof::Nearness => self.asks_nothing(),
-        });
+        }));
         let operator = Some(operator.ok_or_else(|| {
             if self.asks_nothing() { CallError::Far } else { CallError::BadToken }
         })?);

@@ -94,3 +94,27 @@ async fn a_node_shows_a_certificate_that_names_one() {
     let unheard = call(&gate, "/gavel.admin.v1.RoomService/Unheard", None, from, &[]).await;
     assert_eq!(unheard, Err(Code::PermissionDenied));
 }
+
+#[tokio::test]
+async fn the_word_of_a_replica_counts_for_what_the_caller_may_and_for_one_call() {
+    let asks = gate("", true);
+    let say = async |gate: &Gate, path: &str, of: &str, proof: Proof, role: Role| {
+        let operator = Some(Operator { name: "bob".to_owned(), role, proof });
+        let caller = Caller { peer: "10.0.0.9:1".to_owned(), operator, nodes: None };
+        let mut parts = parts(path, None, Some("127.0.0.1:1"), &[]);
+        vouch::give(&*gate.store, of, &caller, &mut parts.headers).await.unwrap();
+        gate.admit(&mut parts).await.map_err(|error| Status::from(error).code())?;
+        Ok(parts.extensions.get::<Caller>().unwrap().peer.clone())
+    };
+    let viewer = say(&asks, LIST, LIST, Proof::Certificate, Role::Viewer).await;
+    assert_eq!(viewer.as_deref(), Ok("10.0.0.9:1"));
+    let more = say(&asks, LIMITS, LIMITS, Proof::Certificate, Role::Viewer).await;
+    assert_eq!(more, Err(Code::PermissionDenied), "its role is asked for here as well");
+    let other = say(&asks, LIMITS, LIST, Proof::Certificate, Role::Admin).await;
+    assert_eq!(other, Err(Code::PermissionDenied), "it was given for another call");
+    // What is no proof here is none by way of a replica either, nor is a token that is not shown.
+    for proof in [Proof::Nearness, Proof::Token] {
+        let refused = say(&asks, LIST, LIST, proof, Role::Admin).await;
+        assert_eq!(refused, Err(Code::Unauthenticated), "{proof:?}");
+    }
+}
