@@ -15,15 +15,17 @@ const HTTP_2: &[u8] = b"h2";
 /// What is spoken inside of TLS at the door of HTTP, where a WebSocket is an upgrade.
 pub(super) const HTTP_1: &[u8] = b"http/1.1";
 
-/// The content of all files of the settings; of those that are not set, none.
+/// The content of all files of the settings; none of those that are not set. One
+/// that is set and empty is bad, and not as if it were not set: nothing becomes
+/// plain because its files are being written.
 #[derive(PartialEq, Eq)]
 pub(super) struct Files {
-    cert: Vec<u8>,
-    key: Vec<u8>,
-    ca: Vec<u8>,
-    client_ca: Vec<u8>,
-    http_cert: Vec<u8>,
-    http_key: Vec<u8>,
+    cert: Option<Vec<u8>>,
+    key: Option<Vec<u8>>,
+    ca: Option<Vec<u8>>,
+    client_ca: Option<Vec<u8>>,
+    http_cert: Option<Vec<u8>>,
+    http_key: Option<Vec<u8>>,
 }
 
 /// What connections that are made now go by.
@@ -43,8 +45,8 @@ type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 impl Files {
     pub(super) fn read(config: &TlsConfig) -> Result<Self, ConfigError> {
         let read = |key: &str, path: &str| match path {
-            "" => Ok(Vec::new()),
-            path => std::fs::read(path).map_err(|error| {
+            "" => Ok(None),
+            path => std::fs::read(path).map(Some).map_err(|error| {
                 ConfigError::invalid(format!("tls.{key}"), format!("cannot read {path}: {error}"))
             }),
         };
@@ -71,18 +73,19 @@ impl std::fmt::Debug for Files {
 impl InForce {
     pub(super) fn new(config: &TlsConfig, files: &Files) -> Result<Self, ConfigError> {
         let provider = Arc::new(ring::default_provider());
-        let own = identity("tls", &files.cert, &files.key)?;
-        let web = match identity("tls.http", &files.http_cert, &files.http_key)? {
+        let own = identity("tls.", files.cert.as_deref(), files.key.as_deref())?;
+        let http = (files.http_cert.as_deref(), files.http_key.as_deref());
+        let web = match identity("tls.http_", http.0, http.1)? {
             None if config.http_plain => None,
             None => own.as_ref().map(copied),
             own => own,
         };
-        let clients = authorities("tls.client_ca_file", &files.client_ca)?;
+        let clients = authorities("tls.client_ca_file", files.client_ca.as_deref())?;
         let grpc = |door| {
             let own = own.as_ref().map(copied);
             own.map(|own| server(&provider, own, HTTP_2, clients.as_ref(), door)).transpose()
         };
-        let trusted = authorities("tls.ca_file", &files.ca)?;
+        let trusted = authorities("tls.ca_file", files.ca.as_deref())?;
         let own_client = own.as_ref().map(copied);
         Ok(Self {
             web: web.map(|own| server(&provider, own, HTTP_1, None, Door::Web)).transpose()?,
@@ -155,11 +158,12 @@ fn client(
 }
 
 /// A certificate and its key; none where none is set.
-fn identity(section: &str, cert: &[u8], key: &[u8]) -> Result<Option<Identity>, ConfigError> {
-    if cert.is_empty() && key.is_empty() {
-        return Ok(None);
-    }
-    let prefix = if section == "tls" { "tls." } else { "tls.http_" };
+fn identity(
+    prefix: &str,
+    cert: Option<&[u8]>,
+    key: Option<&[u8]>,
+) -> Result<Option<Identity>, ConfigError> {
+    let Some((cert, key)) = cert.zip(key) else { return Ok(None) };
     let chain = certificates(&format!("{prefix}cert_file"), cert)?;
     let key = PrivateKeyDer::from_pem_slice(key)
         .map_err(|error| wrong(&format!("{prefix}key_file"), &error))?;
@@ -171,10 +175,8 @@ fn copied((chain, key): &Identity) -> Identity {
 }
 
 /// Those who vouch for others; none where no file is set.
-fn authorities(key: &str, pem: &[u8]) -> Result<Option<RootCertStore>, ConfigError> {
-    if pem.is_empty() {
-        return Ok(None);
-    }
+fn authorities(key: &str, pem: Option<&[u8]>) -> Result<Option<RootCertStore>, ConfigError> {
+    let Some(pem) = pem else { return Ok(None) };
     let mut roots = RootCertStore::empty();
     for certificate in certificates(key, pem)? {
         roots.add(certificate).map_err(|error| wrong(key, &error))?;

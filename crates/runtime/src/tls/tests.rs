@@ -158,6 +158,13 @@ async fn new_files_are_for_new_connections_and_bad_ones_for_nobody() {
     assert!(named("near2").await, "the old pair stays");
     std::fs::write(&key_file, "").unwrap();
     assert!(named("near2").await);
+    std::fs::write(&cert_file, "").unwrap();
+    assert!(named("near2").await, "nothing is plain because both are empty");
+    std::fs::copy(&other.cert_file, &cert_file).unwrap();
+    let ca = std::fs::read(authority.ca_file()).unwrap();
+    std::fs::write(authority.ca_file(), "").unwrap();
+    assert!(named("near2").await, "nor does everybody come in");
+    std::fs::write(authority.ca_file(), ca).unwrap();
     std::fs::remove_file(&key_file).unwrap();
     assert!(named("near2").await);
     std::fs::copy(&other.key_file, &key_file).unwrap();
