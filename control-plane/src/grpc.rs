@@ -10,6 +10,7 @@ mod nodes;
 mod rollouts;
 mod rooms;
 mod status;
+mod sync;
 mod telemetry;
 
 use crate::{
@@ -31,6 +32,7 @@ use gavel_proto::{
         rollout_service_server::RolloutServiceServer, room_service_server::RoomServiceServer,
     },
     config::v1::config_service_server::ConfigServiceServer,
+    flagd::v1::flag_sync_service_server::FlagSyncServiceServer,
     fleet::v1::fleet_service_server::FleetServiceServer,
     telemetry::v1::telemetry_service_server::TelemetryServiceServer,
 };
@@ -101,6 +103,7 @@ impl Services {
 /// Tells for each service whether it is served here, now and after each change.
 async fn report_health(health: HealthReporter, services: Services) {
     health.set_serving::<ConfigServiceServer<Services>>().await;
+    health.set_serving::<FlagSyncServiceServer<Services>>().await;
     let mut standing = services.replica.watch();
     loop {
         let now = standing.borrow_and_update().clone();
@@ -167,6 +170,7 @@ pub(crate) async fn serve(services: Services, listener: TcpListener, config: &Co
         .add_service(admin!(LimitServiceServer))
         .add_service(admin!(FlagServiceServer))
         .add_service(admin!(RolloutServiceServer))
+        .add_service(FlagSyncServiceServer::with_interceptor(services.clone(), token.clone()))
         .add_service(admin!(MetricsServiceServer))
         .serve_with_incoming_shutdown(net::incoming(listener), stop.clone().cancelled_owned())
         .await;

@@ -2,8 +2,8 @@
 
 use crate::{
     config::Config,
-    grpc::{self, Documents, Holders, Services},
-    http::{self, HttpState},
+    grpc::{self, AdminToken, Documents, Holders, Services},
+    http::{self, HttpState, ofrep::Ofrep},
     replica::{self, Office, Replica, Standing},
     rollout,
     rollup::Rollup,
@@ -75,7 +75,9 @@ impl ControlPlane {
         let started = replica::Task::start(office, candidate).await;
         let (task, replica) = started.context("the store cannot be read")?;
         drop(tasks.spawn("replica", task.run(tasks.token())));
-        drop(tasks.spawn("http", http::serve(http, Arc::clone(&state), tasks.token())));
+        let token = AdminToken::new(&config.admin.token);
+        let ofrep = Ofrep { documents: documents.clone(), token };
+        drop(tasks.spawn("http", http::serve(http, Arc::clone(&state), ofrep, tasks.token())));
         let services = Services {
             replica: replica.clone(),
             store,
