@@ -1,5 +1,6 @@
 //! What operators ask of a running control plane, over its gRPC.
 
+mod explain;
 mod flags;
 mod limits;
 mod metrics;
