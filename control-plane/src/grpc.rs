@@ -12,9 +12,11 @@ mod forward;
 mod guard;
 mod metrics;
 mod nodes;
+mod readers;
 mod rollouts;
 mod rooms;
 mod status;
+mod sync;
 mod telemetry;
 mod tokens;
 mod vouch;
@@ -38,6 +40,7 @@ use gavel_proto::{
         room_service_server::RoomServiceServer,
     },
     config::v1::config_service_server::ConfigServiceServer,
+    flagd::v1::flag_sync_service_server::FlagSyncServiceServer,
     fleet::v1::fleet_service_server::FleetServiceServer,
     telemetry::v1::telemetry_service_server::TelemetryServiceServer,
 };
@@ -50,6 +53,7 @@ use gavel_runtime::{
 };
 use guard::Gate;
 use parking_lot::Mutex;
+pub(crate) use readers::Readers;
 pub(crate) use status::CallError;
 use std::{sync::Arc, time::Duration};
 pub(crate) use tokens::Tokens;
@@ -111,6 +115,7 @@ impl Services {
 /// Tells for each service whether it is served here, now and after each change.
 async fn report_health(health: HealthReporter, services: Services) {
     health.set_serving::<ConfigServiceServer<Services>>().await;
+    health.set_serving::<FlagSyncServiceServer<Services>>().await;
     let mut standing = services.replica.watch();
     loop {
         let now = standing.borrow_and_update().clone();
@@ -198,6 +203,7 @@ pub(crate) async fn serve(services: Services, listener: TcpListener, entrance: E
         .add_service(passed_on!(LimitServiceServer))
         .add_service(passed_on!(FlagServiceServer, CHANGE_BYTES_MAX))
         .add_service(passed_on!(RolloutServiceServer))
+        .add_service(gate.before(ours!(FlagSyncServiceServer)))
         .add_service(passed_on!(MetricsServiceServer))
         .add_service(passed_on!(AuditServiceServer))
         .serve_with_incoming_shutdown(

@@ -1,12 +1,14 @@
-//! Probes and Prometheus.
+//! Probes, Prometheus, and flags for OpenFeature.
 //!
 //! ```text
 //!   /livez    the process runs
 //!   /readyz   the store answers
 //!   /metrics  gavel_cluster_*: all nodes together; gavel_control_*: this process
+//!   /ofrep    what flags answer, see [`ofrep`]
 //! ```
 
 mod metrics;
+pub(crate) mod ofrep;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +25,7 @@ use axum::{
 };
 use gavel_rules::time::Timestamp;
 use gavel_runtime::{clock, http, net::TcpListener, tls::Tls};
+use ofrep::Ofrep;
 use parking_lot::Mutex;
 use std::{
     sync::{
@@ -100,10 +103,12 @@ impl HttpState {
 pub(crate) async fn serve(
     listener: TcpListener,
     state: Arc<HttpState>,
+    ofrep: Ofrep,
     tls: Tls,
     stop: CancellationToken,
 ) {
-    http::serve(listener, router(state), tls, HEADER_TIMEOUT, stop).await;
+    let router = router(state).merge(ofrep::router(ofrep));
+    http::serve(listener, router, tls, HEADER_TIMEOUT, stop).await;
 }
 
 fn router(state: Arc<HttpState>) -> Router {

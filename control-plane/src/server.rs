@@ -2,8 +2,8 @@
 
 use crate::{
     config::Config,
-    grpc::{self, Documents, Entrance, Holders, Services, Tokens},
-    http::{self, HttpState},
+    grpc::{self, Documents, Entrance, Holders, Readers, Services, Tokens},
+    http::{self, HttpState, ofrep::Ofrep},
     replica::{self, Office, Replica, Standing},
     rollout,
     rollup::Rollup,
@@ -80,7 +80,9 @@ impl ControlPlane {
         let started = replica::Task::start(office, candidate).await;
         let (task, replica) = started.context("the store cannot be read")?;
         drop(tasks.spawn("replica", task.run(tasks.token())));
-        let serve = http::serve(http, Arc::clone(&state), tls.clone(), tasks.token());
+        let readers = Readers::new(tokens.clone(), tls.is_mutual());
+        let ofrep = Ofrep { documents: documents.clone(), readers };
+        let serve = http::serve(http, Arc::clone(&state), ofrep, tls.clone(), tasks.token());
         drop(tasks.spawn("http", serve));
         let services = Services {
             replica: replica.clone(),

@@ -210,7 +210,7 @@ impl Node {
         let tasks = &shell.tasks;
         drop(tasks.spawn("http", http::serve(Arc::clone(&shell), http)));
         drop(tasks.spawn("relay", serve_relay(Arc::clone(&shell), relay)));
-        let (wheel, stop) = (shell.wheel.clone().run(shell.live.clone()), shell.stop.clone());
+        let (wheel, stop) = (shell.wheel.clone().run(Arc::clone(&shell)), shell.stop.clone());
         drop(tasks.spawn("heartbeat", async move {
             stop.run_until_cancelled(wheel).await;
         }));

@@ -21,6 +21,10 @@ use Role::{Admin, Operator, Viewer};
 const RPCS: &[(&str, Needs)] = &[
     ("gavel.admin.v1.AuditService/ListAuditEntries", Look(Viewer)),
     ("gavel.admin.v1.AuditService/WatchAuditEntries", Look(Viewer)),
+    ("flagd.sync.v1.FlagSyncService/FetchAllFlags", Look(Viewer)),
+    ("flagd.sync.v1.FlagSyncService/GetMetadata", Look(Viewer)),
+    ("flagd.sync.v1.FlagSyncService/SyncFlags", Look(Viewer)),
+    ("gavel.admin.v1.FlagService/ExplainFlag", Look(Viewer)),
     ("gavel.admin.v1.FlagService/GetFlags", Look(Viewer)),
     ("gavel.admin.v1.FlagService/UpdateFlags", Change(Admin)),
     ("gavel.admin.v1.LimitService/GetLimits", Look(Viewer)),
@@ -85,7 +89,9 @@ mod tests {
     fn what_is_called_a_change_is_one_and_nothing_else() {
         for (rpc, needs) in RPCS {
             let (_, name) = rpc.split_once('/').unwrap();
-            let looks = ["Get", "List", "Watch"].iter().any(|verb| name.starts_with(verb));
+            let looks = ["Get", "List", "Watch", "Explain", "Fetch", "Sync"]
+                .iter()
+                .any(|verb| name.starts_with(verb));
             match needs {
                 Node => assert!(!rpc.starts_with("gavel.admin."), "{rpc}"),
                 Look(_) => assert!(looks, "{rpc}"),

@@ -5,6 +5,7 @@ use crate::{
     flags, limits,
     store::{Document, DocumentName, Put},
 };
+use gavel_flags::Context;
 use gavel_proto::{
     admin::v1::{
         self as wire, flag_service_server::FlagService, limit_service_server::LimitService,
@@ -97,5 +98,20 @@ impl FlagService for Services {
         let version = self.put(DocumentName::Flags, version, document.clone()).await?;
         change.new_is(told(&Document { version, body: document }));
         Ok(Response::new(wire::UpdateFlagsResponse { version: version.get() }))
+    }
+
+    #[tracing::instrument(name = "flags.explain", skip_all)]
+    async fn explain_flag(
+        &self,
+        request: Request<wire::ExplainFlagRequest>,
+    ) -> Result<Response<wire::ExplainFlagResponse>, Status> {
+        let wire::ExplainFlagRequest { key, context } = request.into_inner();
+        let context = serde_json::from_str(&context).ok().as_ref().and_then(Context::from_json);
+        let context = context.ok_or_else(|| {
+            CallError::invalid("context", "must be a JSON object, and its targetingKey text")
+        })?;
+        let (version, flags) =
+            self.documents.flags().map_err(|error| CallError::Unavailable(error.to_string()))?;
+        Ok(Response::new(flags::explain(&flags, version, &key, &context)))
     }
 }

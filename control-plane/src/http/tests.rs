@@ -1,6 +1,7 @@
 //! The routes over a real socket, and the page as text.
 
 use super::*;
+use crate::grpc::{Documents, Readers, Tokens};
 use crate::store::{
     Assigned, AuditStore, Candidate, Document, DocumentName, Leadership, MemoryStore, Put,
     StoreError, StoredRoom,
@@ -106,10 +107,10 @@ async fn get_all<const N: usize>(state: Arc<HttpState>, paths: [&str; N]) -> [St
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
-    let served = gavel_runtime::tasks::spawn(
-        "test.http",
-        serve(listener, state, Tls::default(), stop.clone()),
-    );
+    let readers = Readers::new(Tokens::default(), false);
+    let ofrep = Ofrep { documents: Documents::new(), readers };
+    let served = serve(listener, state, ofrep, Tls::default(), stop.clone());
+    let served = gavel_runtime::tasks::spawn("test.http", served);
     let mut answers = paths.map(|_| String::new());
     for (path, answer) in paths.iter().zip(&mut answers) {
         let mut socket = TcpStream::connect(addr).await.unwrap();

@@ -78,7 +78,7 @@ async fn change_everything(control: &ControlPlane, token: &str) -> Vec<Result<()
     let pause = PauseRoomRequest { id: id(), reason: "lunch".to_owned() };
     let changed = gavel_proto::config::v1::Limits { bids_per_user_max: 9, ..limits::defaults() };
     let limits = UpdateLimitsRequest { limits: Some(changed), version: 0 };
-    let document = gavel_control_plane::flags::DEFAULT_DOCUMENT.to_owned();
+    let document = gavel_control_plane::flags::default_document();
     let flags = UpdateFlagsRequest { document, version: 0 };
     let moved = MoveRoomRequest { id: id(), node_id: "n9".to_owned() };
     let mut limit = LimitServiceClient::new(channel(control));

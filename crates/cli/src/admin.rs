@@ -1,6 +1,7 @@
 //! What operators ask of a running control plane, over its gRPC.
 
 mod audit;
+mod explain;
 mod flags;
 mod limits;
 mod metrics;

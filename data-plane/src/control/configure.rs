@@ -2,7 +2,7 @@
 //! reason while the last good ones stay.
 
 use crate::{node::Shell, settings::Limits};
-use gavel_flags::Flags;
+use gavel_flags::own;
 use gavel_proto::config::v1::{
     self as wire, config_service_client::ConfigServiceClient, resource::Kind,
 };
@@ -73,7 +73,7 @@ impl Refused {
                 ("limits", put)
             }
             Kind::Flags(document) => {
-                let good = Flags::parse(&document).map_err(|error| error.to_string());
+                let good = own::load(&document).map_err(|error| error.to_string());
                 let put = good.map(|good| {
                     shell.live.set_flags(good, version);
                     shell.kept.flags(&document, version);

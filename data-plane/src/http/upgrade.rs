@@ -170,9 +170,11 @@ fn serve(
 ) -> impl Future<Output = ()> + use<> {
     let session = draw_session();
     let socket = Arc::new(Socket::new(stream));
-    shell.wheel.add(&socket, &shell.live);
+    let opened_for = identity.user.clone();
     let machine = Session::new(session.clone(), dialect, identity, &shell.live.get().limits);
-    let member = Arc::new(Member { socket, session, dialect, refused_by: Mutex::default() });
+    let refused_by = Mutex::default();
+    let member = Arc::new(Member { socket, session, opened_for, dialect, refused_by });
+    shell.wheel.add(&member, shell);
     let entry = Entry::new(shell, &member, place);
     if shell.stop.is_cancelled() {
         member.socket.close(CloseCode::GoingAway);

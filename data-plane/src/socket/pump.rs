@@ -5,9 +5,11 @@ use crate::{
     auth::GuestToken,
     close::CloseCode,
     codec::frame::{self, Decoder, Incoming},
+    heartbeat,
     node::Shell,
     room::Member,
     session::{Action, Input, Session},
+    settings::Limits,
 };
 use std::{
     cell::RefCell,
@@ -139,7 +141,14 @@ impl Pump {
     fn step(&mut self, input: Input<'_>) {
         let settings = self.shell.live.get();
         let mut actions = Vec::new();
-        self.session.step(input, self.shell.now(), &settings.limits, &mut actions);
+        if matches!(input, Input::Opened(_) | Input::Identified(_)) {
+            // The welcome tells what is this socket's own.
+            let heartbeat_interval = heartbeat::interval(&self.shell, &self.member);
+            let limits = Limits { heartbeat_interval, ..settings.limits.clone() };
+            self.session.step(input, self.shell.now(), &limits, &mut actions);
+        } else {
+            self.session.step(input, self.shell.now(), &settings.limits, &mut actions);
+        }
         for action in actions {
             self.act(action);
         }
