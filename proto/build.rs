@@ -2,12 +2,16 @@
 
 use std::{env, fs, path::PathBuf};
 
+/// What others published and we serve.
+const FOREIGN: [&str; 1] = ["flagd/sync/v1/sync.proto"];
 const AREAS: [&str; 7] = ["common", "fleet", "config", "telemetry", "relay", "admin", "client"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=gavel");
+    println!("cargo:rerun-if-changed=flagd");
     let mut files: Vec<String> = AREAS.iter().map(|a| format!("gavel/{a}/v1/{a}.proto")).collect();
     files.push("gavel/admin/v1/rollout.proto".to_owned());
+    files.extend(FOREIGN.map(str::to_owned));
     let descriptors = protox::Compiler::new(["."])?
         .include_source_info(true)
         .include_imports(true)

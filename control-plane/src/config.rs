@@ -1,7 +1,11 @@
 //! The settings of a control plane. What may change live are its documents,
 //! see [`gavel_proto::limits`] and [`crate::flags`].
 
-use gavel_runtime::config::{self, ConfigError};
+use crate::grpc::Tokens;
+use gavel_runtime::{
+    config::{self, ConfigError},
+    tls::TlsConfig,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -21,6 +25,10 @@ pub struct Config {
     pub redis: RedisConfig,
     /// Who may operate the cluster.
     pub admin: AdminConfig,
+    /// What is kept of who changed what.
+    pub audit: AuditConfig,
+    /// Whose certificates are shown and believed.
+    pub tls: TlsConfig,
     /// Who this replica is, and how long silence of nodes is borne.
     pub cluster: ClusterConfig,
 }
@@ -60,8 +68,24 @@ pub struct RedisConfig {
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdminConfig {
-    /// Bearer token; empty answers peers on the loopback interface alone.
+    /// Bearer token of the role admin. Where there is none, no other token and no
+    /// `tls.client_ca_file`, peers on the loopback interface are answered, and
+    /// nobody else.
     pub token: String,
+    /// More tokens, with commas between them: of each a name, a role (`viewer`,
+    /// `operator` or `admin`) and the token, or `sha256:` and its digest in hex.
+    pub tokens: String,
+    /// A file with more of them, one on a line; what follows a `#` is left out.
+    pub tokens_file: String,
+}
+
+/// What is kept of who changed what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuditConfig {
+    /// Entries of the audit log that are kept; the oldest make room.
+    #[schemars(range(min = 100, max = 1_000_000))]
+    pub entries_max: u64,
 }
 
 /// Who this replica is, and how long silence of nodes is borne.
@@ -98,7 +122,10 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] for the first setting that is out of range.
     pub fn check(&self) -> Result<(), ConfigError> {
-        config::check(self)
+        config::check(self)?;
+        Tokens::listed("admin.tokens", &self.admin.tokens)?;
+        self.tls.check()?;
+        self.tls.check_urls("grpc.advertise", &self.grpc.advertise)
     }
 }
 
@@ -111,6 +138,12 @@ impl Default for HttpConfig {
 impl Default for GrpcConfig {
     fn default() -> Self {
         Self { listen: SocketAddr::from(([0, 0, 0, 0], 7001)), advertise: String::new() }
+    }
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self { entries_max: 10_000 }
     }
 }
 
@@ -129,7 +162,8 @@ impl fmt::Debug for RedisConfig {
 
 impl fmt::Debug for AdminConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AdminConfig").field("set", &!self.token.is_empty()).finish()
+        let set = !self.token.is_empty() || !self.tokens.is_empty();
+        f.debug_struct("AdminConfig").field("set", &set).finish()
     }
 }
 
@@ -196,6 +230,7 @@ mod tests {
     fn secrets_do_not_show() {
         let mut config = Config::default();
         "hush".clone_into(&mut config.admin.token);
+        "ann admin hush".clone_into(&mut config.admin.tokens);
         "redis://:hush@127.0.0.1".clone_into(&mut config.redis.url);
         assert!(!format!("{config:?}").contains("hush"));
     }

@@ -1,50 +1,64 @@
 //! The services, and only here the way from domain errors to gRPC status.
 
-mod admin_token;
+mod access;
+mod audit;
+mod audited;
+mod caller;
 mod configure;
+mod describe;
 mod documents;
 mod fleet;
 mod forward;
+mod guard;
 mod metrics;
 mod nodes;
+mod readers;
 mod rollouts;
 mod rooms;
 mod status;
+mod sync;
 mod telemetry;
+mod tokens;
+mod vouch;
 
 use crate::{
-    config::Config,
     driver::Driver,
     http::HttpState,
     replica::{Replica, Standing},
     rollup::Rollup,
     store::{ClusterStore, StoreError},
 };
-pub(crate) use admin_token::AdminToken;
+use audited::{Auditor, CHANGE_BYTES_MAX};
 pub(crate) use configure::{Documents, Holders};
 use forward::Forward;
 use gavel_proto::{
     DESCRIPTORS,
     admin::v1::{
-        flag_service_server::FlagServiceServer, limit_service_server::LimitServiceServer,
-        metrics_service_server::MetricsServiceServer, node_service_server::NodeServiceServer,
-        rollout_service_server::RolloutServiceServer, room_service_server::RoomServiceServer,
+        audit_service_server::AuditServiceServer, flag_service_server::FlagServiceServer,
+        limit_service_server::LimitServiceServer, metrics_service_server::MetricsServiceServer,
+        node_service_server::NodeServiceServer, rollout_service_server::RolloutServiceServer,
+        room_service_server::RoomServiceServer,
     },
     config::v1::config_service_server::ConfigServiceServer,
+    flagd::v1::flag_sync_service_server::FlagSyncServiceServer,
     fleet::v1::fleet_service_server::FleetServiceServer,
     telemetry::v1::telemetry_service_server::TelemetryServiceServer,
 };
 use gavel_rules::{order::Term, time::Millis};
 use gavel_runtime::{
     grpc,
-    net::{self, TcpListener},
+    net::TcpListener,
     tasks,
+    tls::{Door, Tls},
 };
+use guard::Gate;
 use parking_lot::Mutex;
+pub(crate) use readers::Readers;
 pub(crate) use status::CallError;
 use std::{sync::Arc, time::Duration};
+pub(crate) use tokens::Tokens;
 use tokio_util::sync::CancellationToken;
-use tonic::{Status, Streaming, service::interceptor::InterceptedService};
+use tonic::{Status, Streaming};
 use tonic_health::server::HealthReporter;
 
 /// What the services share.
@@ -101,6 +115,7 @@ impl Services {
 /// Tells for each service whether it is served here, now and after each change.
 async fn report_health(health: HealthReporter, services: Services) {
     health.set_serving::<ConfigServiceServer<Services>>().await;
+    health.set_serving::<FlagSyncServiceServer<Services>>().await;
     let mut standing = services.replica.watch();
     loop {
         let now = standing.borrow_and_update().clone();
@@ -119,6 +134,7 @@ async fn report_health(health: HealthReporter, services: Services) {
             health.set_serving::<FlagServiceServer<Services>>().await;
             health.set_serving::<RolloutServiceServer<Services>>().await;
             health.set_serving::<MetricsServiceServer<Services>>().await;
+            health.set_serving::<AuditServiceServer<Services>>().await;
         } else {
             health.set_not_serving::<TelemetryServiceServer<Services>>().await;
             health.set_not_serving::<RoomServiceServer<Services>>().await;
@@ -127,6 +143,7 @@ async fn report_health(health: HealthReporter, services: Services) {
             health.set_not_serving::<FlagServiceServer<Services>>().await;
             health.set_not_serving::<RolloutServiceServer<Services>>().await;
             health.set_not_serving::<MetricsServiceServer<Services>>().await;
+            health.set_not_serving::<AuditServiceServer<Services>>().await;
         }
         tokio::select! {
             changed = standing.changed() => if changed.is_err() { return },
@@ -135,9 +152,21 @@ async fn report_health(health: HealthReporter, services: Services) {
     }
 }
 
+/// By what callers are let in.
+#[derive(Debug)]
+pub(crate) struct Entrance {
+    pub(crate) tls: Tls,
+    pub(crate) tokens: Tokens,
+    /// Entries of the audit log that are kept.
+    pub(crate) audit_keep: u64,
+}
+
 /// Serves until the control plane stops.
-pub(crate) async fn serve(services: Services, listener: TcpListener, config: &Config) {
-    let token = AdminToken::new(&config.admin.token);
+pub(crate) async fn serve(services: Services, listener: TcpListener, entrance: Entrance) {
+    let Entrance { tls, tokens, audit_keep } = entrance;
+    let auditor = Auditor::new(Arc::clone(&services.store), audit_keep);
+    let store = Arc::clone(&services.store);
+    let gate = Gate::new(tokens, tls.is_mutual(), Arc::clone(&store), auditor.clone());
     let (health, health_service) = tonic_health::server::health_reporter();
     drop(tasks::spawn("grpc.health", report_health(health, services.clone())));
     let reflection = tonic_reflection::server::Builder::configure()
@@ -148,27 +177,39 @@ pub(crate) async fn serve(services: Services, listener: TcpListener, config: &Co
         Err(error) => unreachable!("the descriptors were built with the crate: {error}"),
     };
     let (replica, stop) = (services.replica.clone(), services.stop.clone());
-    // Whether a caller may call is asked before a call is passed on: the leader
-    // sees the follower's address and not the caller's.
-    macro_rules! admin {
-        ($service:ident) => {{
-            let forward = Forward::new($service::new(services.clone()), &replica, &stop);
-            InterceptedService::new(forward, token.clone())
-        }};
+    macro_rules! ours {
+        ($service:ident) => {
+            ours!($service, grpc::REQUEST_BYTES_MAX)
+        };
+        ($service:ident, $most:expr) => {
+            $service::new(services.clone()).max_decoding_message_size($most)
+        };
+    }
+    // Whether a caller may call is asked before a call is passed on, and again
+    // by the leader; it is written down by whoever serves it.
+    macro_rules! passed_on {
+        ($($service:tt)*) => {
+            gate.before(Forward::new(auditor.over(ours!($($service)*)), &replica, &store, &stop))
+        };
     }
     let served = grpc::server()
         .add_service(reflection)
         .add_service(health_service)
-        .add_service(FleetServiceServer::new(services.clone()))
-        .add_service(ConfigServiceServer::new(services.clone()))
-        .add_service(Forward::new(TelemetryServiceServer::new(services.clone()), &replica, &stop))
-        .add_service(admin!(RoomServiceServer))
-        .add_service(admin!(NodeServiceServer))
-        .add_service(admin!(LimitServiceServer))
-        .add_service(admin!(FlagServiceServer))
-        .add_service(admin!(RolloutServiceServer))
-        .add_service(admin!(MetricsServiceServer))
-        .serve_with_incoming_shutdown(net::incoming(listener), stop.clone().cancelled_owned())
+        .add_service(gate.before(FleetServiceServer::new(services.clone())))
+        .add_service(gate.before(ours!(ConfigServiceServer)))
+        .add_service(passed_on!(TelemetryServiceServer))
+        .add_service(passed_on!(RoomServiceServer))
+        .add_service(passed_on!(NodeServiceServer))
+        .add_service(passed_on!(LimitServiceServer))
+        .add_service(passed_on!(FlagServiceServer, CHANGE_BYTES_MAX))
+        .add_service(passed_on!(RolloutServiceServer))
+        .add_service(gate.before(ours!(FlagSyncServiceServer)))
+        .add_service(passed_on!(MetricsServiceServer))
+        .add_service(passed_on!(AuditServiceServer))
+        .serve_with_incoming_shutdown(
+            grpc::incoming(listener, &tls, Door::Operators),
+            stop.clone().cancelled_owned(),
+        )
         .await;
     if let Err(error) = served {
         tracing::error!(%error, "gRPC stopped");

@@ -1,12 +1,14 @@
-//! Probes and Prometheus.
+//! Probes, Prometheus, and flags for OpenFeature.
 //!
 //! ```text
 //!   /livez    the process runs
 //!   /readyz   the store answers
 //!   /metrics  gavel_cluster_*: all nodes together; gavel_control_*: this process
+//!   /ofrep    what flags answer, see [`ofrep`]
 //! ```
 
 mod metrics;
+pub(crate) mod ofrep;
 #[cfg(test)]
 mod tests;
 
@@ -27,7 +29,9 @@ use gavel_runtime::{
     http::{self, Door},
     net::TcpListener,
     proxies::Proxies,
+    tls::Tls,
 };
+use ofrep::Ofrep;
 use parking_lot::Mutex;
 use std::{
     sync::{
@@ -102,9 +106,16 @@ impl HttpState {
 }
 
 /// Answers until told to stop, and then what is under way.
-pub(crate) async fn serve(listener: TcpListener, state: Arc<HttpState>, stop: CancellationToken) {
-    let door = Door { header_timeout: HEADER_TIMEOUT, proxied: Proxies::default() };
-    http::serve(listener, router(state), door, stop).await;
+pub(crate) async fn serve(
+    listener: TcpListener,
+    state: Arc<HttpState>,
+    ofrep: Ofrep,
+    tls: Tls,
+    stop: CancellationToken,
+) {
+    let router = router(state).merge(ofrep::router(ofrep));
+    let door = Door { tls, header_timeout: HEADER_TIMEOUT, proxied: Proxies::default() };
+    http::serve(listener, router, door, stop).await;
 }
 
 fn router(state: Arc<HttpState>) -> Router {

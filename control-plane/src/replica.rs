@@ -17,7 +17,7 @@ use gavel_rules::{
     order::Term,
     time::{Millis, Timestamp},
 };
-use gavel_runtime::{grpc, tasks};
+use gavel_runtime::{grpc, tasks, tls::Tls};
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -58,6 +58,8 @@ pub(crate) struct Office {
     pub(crate) store: Arc<dyn ClusterStore>,
     pub(crate) state: Arc<HttpState>,
     pub(crate) documents: Documents,
+    /// How other replicas are called.
+    pub(crate) tls: Tls,
     pub(crate) lease: Millis,
     pub(crate) heartbeat: Millis,
 }
@@ -264,7 +266,7 @@ impl Task {
         }
         let leader = leads.and_then(|Leads { leader, term }| {
             tracing::info!(replica = leader.replica, endpoint = leader.endpoint, %term, "follows");
-            let channel = grpc::channel(&leader.endpoint)
+            let channel = grpc::channel(&leader.endpoint, &self.office.tls)
                 .inspect_err(|error| tracing::warn!(%error, "the leader cannot be called"))
                 .ok()?;
             Some(Leader { endpoint: leader.endpoint, term, channel })

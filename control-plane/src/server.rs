@@ -2,8 +2,8 @@
 
 use crate::{
     config::Config,
-    grpc::{self, Documents, Holders, Services},
-    http::{self, HttpState},
+    grpc::{self, Documents, Entrance, Holders, Readers, Services, Tokens},
+    http::{self, HttpState, ofrep::Ofrep},
     replica::{self, Office, Replica, Standing},
     rollout,
     rollup::Rollup,
@@ -17,6 +17,7 @@ use gavel_runtime::{
     net::{self, TcpListener},
     shutdown::Shutdown,
     tasks,
+    tls::{Door, Tls},
 };
 use parking_lot::Mutex;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -58,8 +59,11 @@ impl ControlPlane {
         let grpc = bind("grpc.listen", config.grpc.listen).await?;
         let http = bind("http.listen", config.http.listen).await?;
         let (grpc_addr, http_addr) = (grpc.local_addr()?, http.local_addr()?);
-        let candidate = candidate(&config, grpc_addr);
+        let tls = Tls::open(&config.tls)?;
+        let tokens = Tokens::new(&config.admin)?;
+        let candidate = candidate(&config, &tls, grpc_addr);
         let tasks = tasks::Group::new();
+        drop(tasks.spawn("tls", tls.clone().keep_fresh(tasks.token())));
         let rollup = Arc::new(Mutex::new(Rollup::default()));
         let state = Arc::new(HttpState::new(Arc::clone(&store), Arc::clone(&rollup)));
         let lease = Millis::new(config.cluster.lease_ms);
@@ -69,13 +73,17 @@ impl ControlPlane {
             store: Arc::clone(&store),
             state: Arc::clone(&state),
             documents: documents.clone(),
+            tls: tls.clone(),
             lease,
             heartbeat,
         };
         let started = replica::Task::start(office, candidate).await;
         let (task, replica) = started.context("the store cannot be read")?;
         drop(tasks.spawn("replica", task.run(tasks.token())));
-        drop(tasks.spawn("http", http::serve(http, Arc::clone(&state), tasks.token())));
+        let readers = Readers::new(tokens.clone(), tls.is_mutual());
+        let ofrep = Ofrep { documents: documents.clone(), readers };
+        let serve = http::serve(http, Arc::clone(&state), ofrep, tls.clone(), tasks.token());
+        drop(tasks.spawn("http", serve));
         let services = Services {
             replica: replica.clone(),
             store,
@@ -87,7 +95,8 @@ impl ControlPlane {
             stop: tasks.token(),
         };
         drop(tasks.spawn("rollouts", rollout::run(services.clone())));
-        drop(tasks.spawn("grpc", async move { grpc::serve(services, grpc, &config).await }));
+        let entrance = Entrance { tls, tokens, audit_keep: config.audit.entries_max };
+        drop(tasks.spawn("grpc", grpc::serve(services, grpc, entrance)));
         tracing::info!(grpc = %grpc_addr, http = %http_addr, "control plane listens");
         Ok(Self { grpc_addr, http_addr, replica, tasks })
     }
@@ -121,15 +130,16 @@ impl ControlPlane {
 }
 
 /// How this replica is known to others.
-fn candidate(config: &Config, grpc_addr: SocketAddr) -> Candidate {
+fn candidate(config: &Config, tls: &Tls, grpc_addr: SocketAddr) -> Candidate {
     let replica = match config.cluster.replica_id.as_str() {
         "" => format!("control-{:08x}", rand::random::<u32>()),
         id => id.to_owned(),
     };
     let advertise = config.grpc.advertise.as_str();
+    let scheme = tls.scheme(Door::Operators);
     let endpoint = match advertise.parse() {
-        Ok(ip) => runtime_grpc::reachable(SocketAddr::new(ip, grpc_addr.port())),
-        Err(_) if advertise.is_empty() => runtime_grpc::reachable(grpc_addr),
+        Ok(ip) => runtime_grpc::reachable(scheme, SocketAddr::new(ip, grpc_addr.port())),
+        Err(_) if advertise.is_empty() => runtime_grpc::reachable(scheme, grpc_addr),
         Err(_) => advertise.to_owned(),
     };
     Candidate { replica, endpoint }

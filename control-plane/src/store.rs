@@ -1,5 +1,6 @@
 //! Where the state of the cluster is kept: rooms, who owns them, the
-//! documents, and which replica of the control plane leads.
+//! documents, what was changed by whom, and which replica of the control plane
+//! leads.
 //!
 //! ```text
 //!   driver --assign(room, expected epoch, owner, epoch)--> ClusterStore --Done | Conflict | UnknownRoom-->
@@ -9,6 +10,7 @@
 //! that decided it: a leader that has a successor and does not know it yet can
 //! change nothing. All engines pass the suite in `conformance`.
 
+mod audit;
 #[cfg(test)]
 mod conformance;
 mod memory;
@@ -23,9 +25,9 @@ use gavel_rules::{
     order::{Epoch, Term, Version},
     time::Millis,
 };
-use std::{fmt::Debug, sync::Arc};
+use std::sync::Arc;
 
-pub use self::{memory::MemoryStore, redb::RedbStore, redis::RedisStore};
+pub use self::{audit::AuditStore, memory::MemoryStore, redb::RedbStore, redis::RedisStore};
 
 /// How long a replica leads without renewing.
 pub const LEASE: Millis = Millis::new(3_000);
@@ -34,7 +36,7 @@ pub const LEASE: Millis = Millis::new(3_000);
 /// repeated. A change under a term that is not the newest is
 /// [`StoreError::Fenced`] and changes nothing.
 #[async_trait]
-pub trait ClusterStore: Debug + Send + Sync + 'static {
+pub trait ClusterStore: AuditStore {
     /// Renews the lease that `candidate` holds under `term`, takes one that is
     /// free under a new term, or tells who leads. A leader whose lease ran out
     /// keeps its term if nobody led meanwhile. Terms only rise.

@@ -4,6 +4,7 @@
 use crate::{
     auth::Identity,
     codec::json::{ClientError, ErrorCode},
+    flags,
     limit::{Action, Exceeded},
     node::Shell,
     room::{Ask, Input, Member, Reply},
@@ -42,8 +43,9 @@ pub(crate) fn place(
 ) {
     let span = tracing::info_span!("socket.message", room.id = %room,
         session.id = %member.session, bid.id = %placed.bid_id);
-    if let Some(traceparent) = &placed.traceparent {
-        telemetry::parent_of(&span, traceparent);
+    let led = placed.traceparent.as_deref().is_some_and(|of| telemetry::parent_of(&span, of));
+    if !led && !begins_trace(shell, &room) {
+        telemetry::unsampled(&span);
     }
     let bidding = Bidding {
         shell: Arc::clone(shell),
@@ -62,6 +64,12 @@ pub(crate) fn place(
         drop(permit);
     };
     drop(tasks::spawn("bid", task.instrument(span)));
+}
+
+/// Whether a bid that belongs to no trace of its client may begin one.
+fn begins_trace(shell: &Shell, room: &RoomId) -> bool {
+    let share = flags::trace_sampling(&shell.live.get().flags, room, &shell.id);
+    share >= 1.0 || rand::random::<f64>() < share
 }
 
 // === impl Bidding ===

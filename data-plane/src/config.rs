@@ -4,6 +4,7 @@
 use gavel_runtime::{
     config::{self, ConfigError},
     proxies::Proxies,
+    tls::TlsConfig,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,8 @@ pub struct Config {
     pub admin: AdminConfig,
     /// How users prove who they are.
     pub auth: AuthConfig,
+    /// Whose certificates are shown and believed.
+    pub tls: TlsConfig,
     /// How the node stops.
     pub shutdown: ShutdownConfig,
 }
@@ -181,6 +184,9 @@ impl Config {
     /// [`ConfigError`] for the first setting that is out of range.
     pub fn check(&self) -> Result<(), ConfigError> {
         config::check(self)?;
+        self.tls.check()?;
+        self.tls.check_urls("relay.advertise", &self.relay.advertise)?;
+        self.tls.check_urls("control.endpoint", &self.control.endpoint)?;
         if !self.node.state_dir.is_empty() && self.node.id.is_empty() {
             let why = "must be set where node.state_dir is: it names the file";
             return Err(ConfigError::invalid("node.id", why));
@@ -263,7 +269,7 @@ mod tests {
     #[test]
     fn a_value_out_of_range_is_refused_by_its_name() {
         type Change = fn(&mut Config);
-        let wrong: [(&str, Change); 15] = [
+        let wrong: [(&str, Change); 18] = [
             ("node.id", |c| c.node.id = "a b".to_owned()),
             ("node.id", |c| c.node.state_dir = "kept".to_owned()),
             ("http.public_url", |c| c.http.public_url = "nowhere".to_owned()),
@@ -281,6 +287,9 @@ mod tests {
                 c.redis.replicas_min = 1;
                 c.redis.url = "redis+cluster://127.0.0.1:7000".to_owned();
             }),
+            ("tls.key_file", |c| c.tls.cert_file = "c.pem".to_owned()),
+            ("control.endpoint", |c| c.control.endpoint = "https://127.0.0.1:1".to_owned()),
+            ("relay.advertise", |c| c.relay.advertise = "https://127.0.0.1:1".to_owned()),
             ("auth.secret", |c| c.auth.secret = "s".repeat(31)),
         ];
         for (key, change) in wrong {

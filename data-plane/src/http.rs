@@ -29,6 +29,7 @@ const RETURN_WITHIN_MS: u64 = 1_000;
 pub(crate) async fn serve(shell: Arc<Shell>, listener: TcpListener) {
     let config = &shell.config.http;
     let door = Door {
+        tls: shell.tls.clone(),
         header_timeout: Duration::from_millis(config.header_timeout_ms),
         proxied: match config.proxy_protocol {
             ProxyProtocol::Off => Proxies::default(),

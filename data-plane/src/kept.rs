@@ -17,7 +17,7 @@ use crate::{
     settings::{Limits, Live},
 };
 use anyhow::Context as _;
-use gavel_flags::Flags;
+use gavel_flags::own;
 use gavel_proto::{config::v1 as wire, limits};
 use gavel_rules::{
     id::{NodeId, RoomId},
@@ -114,7 +114,7 @@ impl Kept {
             }
         }
         if let Some(Document { version, body }) = content.flags.take() {
-            match Flags::parse(&body) {
+            match own::load(&body) {
                 Ok(flags) => {
                     live.set_flags(flags, version);
                     content.flags = Some(Document { version, body });
@@ -209,7 +209,11 @@ mod tests {
 
     fn content() -> Content {
         let body = limits::values(&wire::Limits { bids_per_user_max: 77, ..limits::defaults() });
-        let peer = Peer { relay_url: "http://node-2:8090".to_owned(), weight: 100 };
+        let peer = Peer {
+            relay_url: "http://node-2:8090".to_owned(),
+            weight: 100,
+            public_url: "http://node-2:8080".to_owned(),
+        };
         Content {
             limits: Some(Document { version: Version::new(3), body }),
             flags: Some(Document { version: Version::new(4), body: r#"{"flags":{}}"#.to_owned() }),

@@ -11,6 +11,7 @@ pub mod codec;
 pub mod config;
 mod contact;
 mod control;
+pub mod flags;
 mod heartbeat;
 mod http;
 mod kept;

@@ -30,6 +30,7 @@ use gavel_runtime::{
     clock, grpc,
     net::{self, TcpListener},
     tasks,
+    tls::{Door, Tls},
 };
 use std::{
     net::SocketAddr,
@@ -59,6 +60,8 @@ pub(crate) struct Shell {
     pub incarnation: Incarnation,
     /// What may not change while it runs.
     pub config: Config,
+    /// What it shows to others, and whom it believes.
+    pub tls: Tls,
     /// What may.
     pub live: Live,
     /// What it counts.
@@ -203,17 +206,21 @@ impl Node {
             .await
             .with_context(|| format!("http.listen: cannot listen on {}", config.http.listen))?;
         let (http_addr, relay_addr) = (http.local_addr()?, relay.local_addr()?);
-        name_addresses(&mut config, http_addr, relay_addr);
+        let tls = Tls::open(&config.tls)?;
+        name_addresses(&mut config, &tls, http_addr, relay_addr);
         let incarnation = draw_incarnation(&*store).await;
-        let shell = Arc::new(shell(config, store, incarnation)?);
+        let mut shell = shell(config, store, incarnation)?;
+        shell.tls = tls;
+        let shell = Arc::new(shell);
 
         let tasks = &shell.tasks;
         drop(tasks.spawn("http", http::serve(Arc::clone(&shell), http)));
         drop(tasks.spawn("relay", serve_relay(Arc::clone(&shell), relay)));
-        let (wheel, stop) = (shell.wheel.clone().run(shell.live.clone()), shell.stop.clone());
+        let (wheel, stop) = (shell.wheel.clone().run(Arc::clone(&shell)), shell.stop.clone());
         drop(tasks.spawn("heartbeat", async move {
             stop.run_until_cancelled(wheel).await;
         }));
+        drop(tasks.spawn("tls", shell.tls.clone().keep_fresh(shell.stop.clone())));
         drop(tasks.spawn("contact", contact::run(Arc::clone(&shell))));
         drop(tasks.spawn("places", places::run(Arc::clone(&shell))));
         drop(tasks.spawn("kept", kept::run(Arc::clone(&shell))));
@@ -334,6 +341,7 @@ pub(crate) fn shell(
         id,
         incarnation,
         live,
+        tls: Tls::default(),
         metrics,
         rooms: Rooms::default(),
         links: Links::default(),
@@ -358,20 +366,24 @@ pub(crate) fn shell(
 }
 
 /// Where the settings leave it open, the node is reached where it listens.
-fn name_addresses(config: &mut Config, http: SocketAddr, relay: SocketAddr) {
+fn name_addresses(config: &mut Config, tls: &Tls, http: SocketAddr, relay: SocketAddr) {
     if config.http.public_url.is_empty() {
-        config.http.public_url = grpc::reachable(http);
+        config.http.public_url = grpc::reachable(tls.scheme(Door::Web), http);
     }
     if config.relay.advertise.is_empty() {
-        config.relay.advertise = grpc::reachable(relay);
+        config.relay.advertise = grpc::reachable(tls.scheme(Door::Nodes), relay);
     }
 }
 
 async fn serve_relay(shell: Arc<Shell>, listener: TcpListener) {
-    let service = Relay::service(Arc::clone(&shell)).max_decoding_message_size(256 * 1024);
+    let service =
+        Relay::service(Arc::clone(&shell)).max_decoding_message_size(grpc::REQUEST_BYTES_MAX);
     let served = grpc::server()
         .add_service(service)
-        .serve_with_incoming_shutdown(net::incoming(listener), shell.stop.clone().cancelled_owned())
+        .serve_with_incoming_shutdown(
+            grpc::incoming(listener, &shell.tls, Door::Nodes),
+            shell.stop.clone().cancelled_owned(),
+        )
         .await;
     if let Err(error) = served {
         tracing::error!(%error, "the relay stopped");

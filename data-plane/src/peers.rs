@@ -34,6 +34,9 @@ pub(crate) struct Peer {
     pub relay_url: String,
     /// Its relative capacity.
     pub weight: u32,
+    /// Where browsers reach it; empty if it has not been told.
+    #[serde(default)]
+    pub public_url: String,
 }
 
 // === impl Peers ===
@@ -57,9 +60,9 @@ impl Peers {
             known.nodes.remove(&id);
             known.named.remove(&id);
         }
-        for wire::Peer { node_id, relay_url, weight } in peers.here {
+        for wire::Peer { node_id, relay_url, weight, public_url } in peers.here {
             if let Ok(id) = node_id.parse() {
-                known.put(id, Peer { relay_url, weight });
+                known.put(id, Peer { relay_url, weight, public_url });
             }
         }
         drop(known);
@@ -105,7 +108,12 @@ mod tests {
     use super::*;
 
     fn here(ids: impl IntoIterator<Item = String>) -> wire::Peers {
-        let peer = |node_id| wire::Peer { node_id, relay_url: "http://h:1".to_owned(), weight: 1 };
+        let peer = |node_id| wire::Peer {
+            node_id,
+            relay_url: "http://h:1".to_owned(),
+            weight: 1,
+            ..wire::Peer::default()
+        };
         wire::Peers { here: ids.into_iter().map(peer).collect(), gone: Vec::new() }
     }
 

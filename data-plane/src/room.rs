@@ -12,13 +12,13 @@ use crate::{
     codec::json::{self, ClientError, Dialect, ErrorCode},
     node::Shell,
     seats::Seats,
-    settings::Subjects,
     socket::Socket,
 };
+use gavel_flags::own::Whom;
 use gavel_proto::relay::v1 as wire;
 use gavel_rules::{
     auction::{AuctionRules, Bid, GuestAccess, RejectReason, Rejected, Verdict, View},
-    id::{NodeId, RoomId, SessionId},
+    id::{NodeId, RoomId, SessionId, UserId},
     order::{Epoch, Generation, Position},
     time::{Millis, Timestamp},
 };
@@ -56,6 +56,8 @@ pub(crate) struct Member {
     pub socket: Arc<Socket>,
     /// Which session it is.
     pub session: SessionId,
+    /// For whom it was opened; who says later who it is goes by the same flags.
+    pub opened_for: UserId,
     /// How it writes amounts.
     pub dialect: Dialect,
     /// Rooms that refused the socket, for its session to hear of.
@@ -274,6 +276,17 @@ impl Member {
         self.socket.close(CloseCode::Restart);
     }
 
+    /// The member in a room as flags know it.
+    pub(crate) fn whom<'a>(
+        &'a self,
+        user: &'a UserId,
+        room: &'a RoomId,
+        node: &'a NodeId,
+    ) -> Whom<'a> {
+        let session = self.session.as_ref();
+        Whom { user: user.as_ref(), room: room.as_ref(), session, node: node.as_ref() }
+    }
+
     /// An error in the member's dialect.
     #[must_use]
     pub(crate) fn error(&self, error: &ClientError) -> String {
@@ -293,13 +306,8 @@ impl Ask {
                 // Each bid counts once: where its socket is.
                 let after = shell.now().since(self.since);
                 shell.metrics.bid_answered(&verdict, after);
-                let subjects = Subjects {
-                    user: Some(&self.bid.bidder),
-                    room: Some(room),
-                    session: Some(&member.session),
-                    node: Some(&shell.id),
-                };
-                shell.live.get().trials.bid_answered(subjects, &verdict, after);
+                let whom = member.whom(&self.bid.bidder, room, &shell.id);
+                shell.live.get().trials.bid_answered(whom, &verdict, after);
                 member.socket.send_text(&answer_text(&member, room, &verdict, durability));
             }
             Reply::Relay { edge, token } => {

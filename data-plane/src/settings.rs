@@ -2,16 +2,12 @@
 //! Each use reads the newest value at the moment it needs it.
 
 use crate::{limit::Actions, trials::Trials};
-use gavel_flags::{Context, Flags};
+use gavel_flags::Flags;
 use gavel_proto::{
     config::v1 as wire,
     limits::{self, LimitsError},
 };
-use gavel_rules::{
-    id::{NodeId, RoomId, SessionId, UserId},
-    order::Version,
-    time::Millis,
-};
+use gavel_rules::{order::Version, time::Millis};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -73,72 +69,11 @@ pub struct Settings {
     pub trials: Trials,
 }
 
-/// Whom a flag is asked for, as far as that is known.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Subjects<'a> {
-    /// The user.
-    pub user: Option<&'a UserId>,
-    /// The room.
-    pub room: Option<&'a RoomId>,
-    /// The session.
-    pub session: Option<&'a SessionId>,
-    /// The node.
-    pub node: Option<&'a NodeId>,
-}
-
-/// A flag that decides something here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Switch {
-    /// Its key in the flags document.
-    pub key: &'static str,
-    /// What it is where the document gives no answer.
-    pub default: bool,
-    /// What happens where it is on.
-    pub on: &'static str,
-    /// What happens where it is off.
-    pub off: &'static str,
-}
-
 /// The node's one copy of the settings.
 #[derive(Debug, Clone)]
 pub struct Live {
     sender: Arc<watch::Sender<Arc<Settings>>>,
 }
-
-/// Which form of updates a member of a room gets, by flag.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Delivery {
-    /// Only the changed fields, rather than the whole state.
-    pub changed_fields: bool,
-    /// Updates wait for company in a `batch`.
-    pub batching: bool,
-}
-
-const BATCHING: Switch = Switch {
-    key: "batching",
-    default: true,
-    on: "Updates wait up to `batch_window_ms` or for `batch_messages_max` of them; several come as \
-         a `batch`.",
-    off: "Each update is sent at once.",
-};
-
-const CHANGED_FIELDS: Switch = Switch {
-    key: "changed-fields",
-    default: true,
-    on: "An `auctionUpdate` holds what changed.",
-    off: "It holds all of its fields.",
-};
-
-/// Every flag that decides something here.
-pub const SWITCHES: [Switch; 2] = [BATCHING, CHANGED_FIELDS];
-
-/// What a flag may look at, by name.
-pub const SUBJECTS: [(&str, &str); 4] = [
-    ("userId", "the user, which is also the `targetingKey`"),
-    ("roomId", "the auction"),
-    ("sessionId", "the socket's session"),
-    ("nodeId", "the node that holds the socket"),
-];
 
 // === impl Limits ===
 
@@ -229,37 +164,5 @@ impl Live {
             settings.flags = Arc::new(flags);
             settings.flags_version = version;
         });
-    }
-}
-
-// === impl Settings ===
-
-impl Settings {
-    /// Decides by flag how a member of a room gets its updates. Without an
-    /// answer from the flags both are on, as the seed asks for.
-    #[must_use]
-    pub fn delivery(&self, subjects: Subjects<'_>) -> Delivery {
-        let context = subjects.context();
-        let is_on = |switch: Switch| self.flags.bool_value(switch.key, &context, switch.default);
-        Delivery { changed_fields: is_on(CHANGED_FIELDS), batching: is_on(BATCHING) }
-    }
-}
-
-// === impl Subjects ===
-
-impl Subjects<'_> {
-    /// What rules may look at, by the names of [`SUBJECTS`].
-    #[must_use]
-    pub fn context(self) -> Context {
-        let Self { user, room, session, node } = self;
-        let ids: [Option<&str>; 4] = [
-            user.map(AsRef::as_ref),
-            room.map(AsRef::as_ref),
-            session.map(AsRef::as_ref),
-            node.map(AsRef::as_ref),
-        ];
-        let context = Context::new(user.map_or("", AsRef::as_ref));
-        let known = SUBJECTS.iter().zip(ids).filter_map(|((name, _), id)| Some((*name, id?)));
-        known.fold(context, |context, (name, id)| context.with(name, id))
     }
 }

@@ -12,7 +12,7 @@
 
 use crate::{close::CloseCode, codec::frame};
 use bytes::{Buf, Bytes};
-use gavel_runtime::net::{self, TcpStream};
+use gavel_runtime::net::Stream;
 use parking_lot::Mutex;
 use std::{
     collections::VecDeque,
@@ -42,7 +42,7 @@ const LINGER: Duration = Duration::from_secs(2);
 /// The sending half of a socket, shared by all who have something to say.
 #[derive(Debug)]
 pub(crate) struct Socket {
-    stream: TcpStream,
+    stream: Stream,
     out: Mutex<Outgoing>,
     /// Tells the pump that a backlog began or the socket ends.
     wake: Notify,
@@ -72,7 +72,7 @@ enum End {
 impl Socket {
     /// Takes over an upgraded stream.
     #[must_use]
-    pub(crate) fn new(stream: TcpStream) -> Self {
+    pub(crate) fn new(stream: Stream) -> Self {
         Self { stream, out: Mutex::default(), wake: Notify::new(), answered: AtomicBool::new(true) }
     }
 
@@ -140,7 +140,12 @@ impl Socket {
         let mut written = 0;
         if out.backlog.is_empty() {
             match self.stream.try_write(frame) {
-                Ok(all) if all == frame.len() => return,
+                Ok(all) if all == frame.len() => {
+                    if self.stream.has_unsent() {
+                        self.wake.notify_one();
+                    }
+                    return;
+                }
                 Ok(some) => written = some,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => return self.die(out),
@@ -196,12 +201,16 @@ impl Socket {
         }
         // The ring's memory goes back with its content.
         out.backlog = VecDeque::new();
+        match self.stream.try_flush() {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => self.die(&mut out),
+            Ok(()) | Err(_) => {}
+        }
     }
 
     /// What the pump is to wait for.
     fn wants(&self) -> Want {
         let out = self.out.lock();
-        match (out.end, out.backlog.is_empty()) {
+        match (out.end, out.backlog.is_empty() && !self.stream.has_unsent()) {
             (End::Dead, _) => Want::End,
             (End::Closing(code), true) => Want::Linger(code),
             (_, false) => Want::Wait(Interest::WRITABLE),
@@ -212,7 +221,7 @@ impl Socket {
     /// Half-closes and discards what still comes, until the peer closes too.
     async fn linger(&self) {
         // The peer sees the end of our side at once.
-        net::end_writes(&self.stream);
+        self.stream.end_writes();
         let discard = async {
             let mut sink = [0; 1024];
             while self.stream.readable().await.is_ok() {
@@ -237,10 +246,10 @@ enum Want {
 }
 
 /// Refuses a socket that has just been upgraded, and says why.
-pub(crate) async fn refuse(mut stream: TcpStream, why: String, code: CloseCode) {
+pub(crate) async fn refuse(mut stream: Stream, why: String, code: CloseCode) {
     let close = frame::close(Some(code.code()), code.reason());
     let said = [frame::text(why.as_bytes()), close].concat();
-    if stream.write_all(&said).await.is_ok() {
+    if stream.write_all(&said).await.is_ok() && stream.flush().await.is_ok() {
         Socket::new(stream).linger().await;
     }
 }

@@ -1,11 +1,8 @@
 //! The rollouts under way, and what became of their two groups on this node.
 //! The control plane compares them, see its `rollout::guard`.
 
-use crate::{
-    metrics::{BID_BOUNDS, Closed, Histogram},
-    settings::Subjects,
-};
-use gavel_flags::{Flags, Rollout, Subject};
+use crate::metrics::{BID_BOUNDS, Closed, Histogram};
+use gavel_flags::{Flags, Rollout, Subject, own::Whom};
 use gavel_proto::telemetry::v1 as wire;
 use gavel_rules::{
     auction::{RejectReason, Verdict},
@@ -59,9 +56,9 @@ impl Trials {
     }
 
     /// A bid of this session was answered, so long after it arrived.
-    pub(crate) fn bid_answered(&self, subjects: Subjects<'_>, verdict: &Verdict, after: Millis) {
+    pub(crate) fn bid_answered(&self, whom: Whom<'_>, verdict: &Verdict, after: Millis) {
         for trial in &self.trials {
-            let group = trial.group(&self.flags, subjects);
+            let group = trial.group(&self.flags, whom);
             group.bids.inc();
             if is_refusal(verdict) {
                 group.refused.inc();
@@ -88,16 +85,16 @@ impl Trials {
             | Closed::Unauthenticated
             | Closed::Rate => false,
         };
-        let subjects = Subjects { node: Some(node), ..Subjects::default() };
+        let whom = Whom { node: node.as_ref(), ..Whom::default() };
         for trial in self.trials.iter().filter(|_| is_fault) {
             if trial.plan.by == Subject::Room {
                 for room in rooms {
-                    let subjects = Subjects { room: Some(room), ..subjects };
-                    trial.group(&self.flags, subjects).disconnects.inc();
+                    let whom = Whom { room: room.as_ref(), ..whom };
+                    trial.group(&self.flags, whom).disconnects.inc();
                 }
             } else {
-                let subjects = Subjects { user: Some(user), session: Some(session), ..subjects };
-                trial.group(&self.flags, subjects).disconnects.inc();
+                let whom = Whom { user: user.as_ref(), session: session.as_ref(), ..whom };
+                trial.group(&self.flags, whom).disconnects.inc();
             }
         }
     }
@@ -105,10 +102,10 @@ impl Trials {
     /// A room turned out to have another owner. Nobody's session or user is to
     /// blame for that.
     pub(crate) fn fenced(&self, room: &RoomId, node: &NodeId) {
-        let subjects = Subjects { room: Some(room), node: Some(node), ..Subjects::default() };
+        let whom = Whom { room: room.as_ref(), node: node.as_ref(), ..Whom::default() };
         for trial in &self.trials {
             if matches!(trial.plan.by, Subject::Room | Subject::Node) {
-                trial.group(&self.flags, subjects).fenced.inc();
+                trial.group(&self.flags, whom).fenced.inc();
             }
         }
     }
@@ -157,8 +154,8 @@ impl Trial {
         self.flag == flag && self.plan.started_ms == plan.started_ms
     }
 
-    fn group(&self, flags: &Flags, subjects: Subjects<'_>) -> &Group {
-        let treated = flags.variant(&self.flag, &subjects.context()) == Some(&self.plan.treatment);
+    fn group(&self, flags: &Flags, whom: Whom<'_>) -> &Group {
+        let treated = flags.variant(&self.flag, &whom.context()) == Some(&self.plan.treatment);
         if treated { &self.treatment } else { &self.control }
     }
 }
@@ -221,8 +218,8 @@ mod tests {
         for n in 0..100 {
             let user: UserId = format!("user-{n}").parse().unwrap();
             let session: SessionId = format!("s-{n}").parse().unwrap();
-            let subjects = Subjects { user: Some(&user), ..Subjects::default() };
-            let treated = flags.variant("batching", &subjects.context()) == Some("off");
+            let whom = Whom { user: user.as_ref(), ..Whom::default() };
+            let treated = flags.variant("batching", &whom.context()) == Some("off");
             let before = disconnects(&trials);
             trials.socket_closed(&user, &session, &node, &[], 1006);
             trials.socket_closed(&user, &session, &node, &[], 1000);

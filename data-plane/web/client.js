@@ -159,6 +159,13 @@ function withHistory(before, next, at) {
   return { ...next, history: [entry, ...history].slice(0, HISTORY_MAX) };
 }
 
+// === Steering ===
+
+/** Where a node whose public URL this is takes sockets. */
+export function socketUrl(publicUrl) {
+  return `${publicUrl.replace(/^http/, 'ws').replace(/\/$/, '')}/ws`;
+}
+
 // === The client ===
 
 /**
@@ -174,6 +181,7 @@ export class GavelClient {
   #attempt = 0;
   #openedAt = 0;
   #hintMs = null;
+  #suggested = null;
   #timers = new Map();
   #joined = new Map();
   #bids = new Map();
@@ -237,7 +245,10 @@ export class GavelClient {
     this.#cancel('reconnect');
     this.#setStatus({ state: 'connecting' });
     const comesBack = this.#guestToken ? [`guest.${this.#guestToken}`] : [];
-    const socket = new this.#outside.WebSocket(this.#url, [SUBPROTOCOL, ...comesBack]);
+    // Once: a node that is not there must not keep us away.
+    const url = this.#suggested ?? this.#url;
+    this.#suggested = null;
+    const socket = new this.#outside.WebSocket(url, [SUBPROTOCOL, ...comesBack]);
     this.#socket = socket;
     // Handlers of a socket we have given up must not touch its successor.
     const ifCurrent = (handle) => (event) => socket === this.#socket && handle(event);
@@ -399,6 +410,7 @@ export class GavelClient {
     const key = String(message.auctionId);
     const joined = this.#joined.get(key);
     if (!joined) return;
+    if (message.suggested) this.#suggested = socketUrl(message.suggested);
     const { room, verdict } = fold(joined.room, message, this.serverNow());
     if (verdict === 'older') return this.#onOlder(key, joined, message);
     const before = joined.room;

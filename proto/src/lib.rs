@@ -30,6 +30,7 @@ area!(telemetry, "gavel.telemetry.v1");
 area!(relay, "gavel.relay.v1");
 area!(admin, "gavel.admin.v1");
 area!(client, "gavel.client.v1");
+area!(flagd, "flagd.sync.v1");
 
 pub mod convert;
 pub mod limits;

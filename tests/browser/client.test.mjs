@@ -250,6 +250,18 @@ describe('a session', () => {
     world.advance(1);
     assert.equal(FalseSocket.opened.length, 2);
   });
+  test('goes once to where the owner is, and then to where it was told', () => {
+    welcome();
+    socket().say(state({ suggested: 'https://node-2.example/' }));
+    const urls = [];
+    for (let n = 0; n < 2; n += 1) {
+      socket().lose(1006);
+      world.advance(1_000);
+      urls.push(socket().url);
+    }
+    assert.deepEqual(urls, ['wss://node-2.example/ws', 'ws://node/ws']);
+  });
+
   test('doubles its waits while sessions are short, and starts anew after a steady one', () => {
     const waits = [];
     for (let turn = 0; turn < 3; turn += 1) {

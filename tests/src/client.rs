@@ -186,6 +186,12 @@ impl Client {
         self.socket.flush().await.expect("the pong leaves");
     }
 
+    /// How many pings have been read.
+    #[must_use]
+    pub fn pings(&self) -> usize {
+        self.pings
+    }
+
     /// Ends the connection with a reset, as a crash would.
     ///
     /// # Panics

@@ -5,6 +5,7 @@ pub mod cable;
 pub mod client;
 pub mod docs;
 pub mod http;
+pub mod load;
 pub mod raw;
 pub mod token;
 pub mod world;

@@ -22,7 +22,7 @@ use gavel_rules::{
     audit,
     order::Version,
 };
-use gavel_runtime::{clock, grpc};
+use gavel_runtime::{clock, grpc, tls::Tls};
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
@@ -223,7 +223,7 @@ impl World {
     }
 
     fn channel(&self) -> Channel {
-        grpc::channel(&self.endpoint()).expect("an endpoint")
+        grpc::channel(&self.endpoint(), &Tls::default()).expect("an endpoint")
     }
 
     /// Operates rooms.

@@ -1,72 +1,18 @@
 //! Flags and limits change what sockets get, live and without a reconnect.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "clippy knows tests by their attribute and not by their directory"
-)]
-
 use gavel_flags::{Context, Flags};
 use gavel_proto::admin::v1::{GetFlagsRequest, UpdateFlagsRequest, UpdateLimitsRequest};
-use gavel_runtime::tasks;
-use gavel_tests::{Client, Protocol, World, token, until, world::rules};
-use serde_json::{Value, json};
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use gavel_tests::{
+    Client, Protocol, World,
+    load::{Bidding, Form, Watcher},
+    until,
+    world::rules,
 };
+use serde_json::{Value, json};
 
 const WATCHERS: usize = 40;
 /// Updates that are looked at for each watcher and step.
 const UPDATES: usize = 20;
-
-/// How one update came.
-#[derive(Debug, Clone, Copy)]
-struct Form {
-    seq: u64,
-    changed_only: bool,
-    batched: bool,
-}
-
-/// A viewer that notes how its updates come.
-struct Watcher {
-    user: String,
-    forms: Arc<Mutex<Vec<Form>>>,
-}
-
-impl Watcher {
-    async fn start(node: SocketAddr, room: &str, user: String) -> Self {
-        let mut client = Client::with_token(node, Protocol::V1, &token::bidder(&user)).await;
-        client.join(room).await;
-        let forms = Arc::new(Mutex::new(Vec::new()));
-        let notes = Arc::clone(&forms);
-        drop(tasks::spawn("watcher", async move {
-            while let Some(received) = client.next_or_end().await {
-                assert_ne!(received.json["type"], "error", "{}", received.text);
-                if received.json["type"] == "auctionUpdate" {
-                    let seq = received.json["seq"].as_u64().unwrap();
-                    let changed_only = received.json.get("opensAt").is_none();
-                    let form = Form { seq, changed_only, batched: received.batched };
-                    notes.lock().unwrap().push(form);
-                }
-            }
-        }));
-        Self { user, forms }
-    }
-
-    fn count(&self) -> usize {
-        self.forms.lock().unwrap().len()
-    }
-
-    /// What came from the n-th update on.
-    fn since(&self, n: usize) -> Vec<Form> {
-        self.forms.lock().unwrap().iter().skip(n).copied().collect()
-    }
-}
 
 /// Both flags on for this percentage of users.
 fn document(percent: u32) -> Value {
@@ -79,26 +25,6 @@ fn document(percent: u32) -> Value {
     json!({"flags": {"changed-fields": flag, "batching": flag}})
 }
 
-/// Two users who outbid each other from both nodes until told to stop.
-async fn bid_on(room: gavel_tests::Room, stop: Arc<AtomicBool>) {
-    let mut bidders = [
-        Client::with_token(room.owner, Protocol::V1, &token::bidder("left")).await,
-        Client::with_token(room.edge, Protocol::V1, &token::bidder("right")).await,
-    ];
-    for bidder in &mut bidders {
-        bidder.join(&room.id).await;
-    }
-    let mut pace = tokio::time::interval(Duration::from_millis(10));
-    let mut amount = 100_u64;
-    while !stop.load(Ordering::Relaxed) {
-        for bidder in &mut bidders {
-            pace.tick().await;
-            bidder.accepted(&room.id, amount, &format!("b{amount}")).await;
-            amount += 100;
-        }
-    }
-}
-
 #[tokio::test]
 async fn a_rollout_moves_users_one_way_and_live() {
     let world = World::start().await;
@@ -109,8 +35,7 @@ async fn a_rollout_moves_users_one_way_and_live() {
         let node = if n % 2 == 0 { room.owner } else { room.edge };
         watchers.push(Watcher::start(node, &room.id, format!("user-{n}")).await);
     }
-    let stop = Arc::new(AtomicBool::new(false));
-    let bidding = tasks::spawn("bidding", bid_on(room, Arc::clone(&stop)));
+    let bidding = Bidding::start(room);
 
     let mut already_on: Vec<String> = Vec::new();
     for percent in [0, 10, 100, 10, 0] {
@@ -158,13 +83,8 @@ async fn a_rollout_moves_users_one_way_and_live() {
         }
         already_on = now_on;
     }
-    stop.store(true, Ordering::Relaxed);
-    bidding.await.unwrap();
-    for watcher in &watchers {
-        let forms = watcher.since(0);
-        let gaps = forms.windows(2).filter(|pair| pair[1].seq != pair[0].seq + 1).count();
-        assert_eq!(gaps, 0, "{}: a switch loses and repeats nothing", watcher.user);
-    }
+    bidding.stop().await;
+    watchers.iter().for_each(Watcher::missed_nothing);
     world.stop().await;
 }
 

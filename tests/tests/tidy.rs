@@ -156,7 +156,10 @@ fn databases_are_named_only_at_the_store() {
 #[test]
 fn flags_and_variables_are_read_where_they_are_listed() {
     let homes = [
-        (concat!("bool_", "value("), "data-plane/src/settings.rs"),
+        (concat!("bool_", "value("), "crates/flags/src/own.rs"),
+        (concat!("int_", "value("), "crates/flags/src/own.rs"),
+        (concat!("float_", "value("), "crates/flags/src/own.rs"),
+        (concat!("string_", "value("), "crates/flags/src/own.rs"),
         (concat!("config::", "variable("), "crates/runtime/src/telemetry/environment.rs"),
     ];
     let listed = std::fs::read_to_string(root().join("docs/configuration.md")).unwrap();

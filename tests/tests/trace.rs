@@ -94,11 +94,8 @@ fn number(span: &Span, key: &str) -> Option<i64> {
     Some(*number)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_trace_follows_a_bid() {
-    if config::variable(CHILD).is_some() {
-        return be_traced().await;
-    }
+/// What the cluster that is this test, run anew, sends of itself.
+async fn spans_of(test: &str, sampler: Option<&str>) -> Vec<Span> {
     let collector = Collector::default();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -108,17 +105,25 @@ async fn one_trace_follows_a_bid() {
     drop(tasks::spawn("collector", serve));
     let mut command = tokio::process::Command::new(std::env::current_exe().unwrap());
     command
-        .args(["--exact", "one_trace_follows_a_bid"])
+        .args(["--exact", test])
         .env(CHILD, "1")
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
-        .env("OTEL_TRACES_SAMPLER", "always_on")
+        .env_remove("OTEL_TRACES_SAMPLER")
+        .envs(sampler.map(|sampler| ("OTEL_TRACES_SAMPLER", sampler)))
         .stdout(Stdio::null())
         .kill_on_drop(true);
     let ending = tokio::time::timeout(Duration::from_secs(60), command.output());
     let output = ending.await.unwrap().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    collector.all()
+}
 
-    let spans = collector.all();
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_trace_follows_a_bid() {
+    if config::variable(CHILD).is_some() {
+        return be_traced().await;
+    }
+    let spans = spans_of("one_trace_follows_a_bid", Some("always_on")).await;
     let names: Vec<_> =
         spans.iter().map(|span| (&span.name, hex(&span.trace_id), hex(&span.span_id))).collect();
     let named = |name: &str| {
@@ -147,4 +152,76 @@ async fn one_trace_follows_a_bid() {
     assert!(fanouts.iter().all(|span| number(span, "recipients") == Some(1)));
     let ids: std::collections::BTreeSet<_> = spans.iter().map(|span| hex(&span.span_id)).collect();
     assert_eq!(ids.len(), spans.len(), "no span is sent twice");
+}
+
+/// Bids of each share, and how many there are.
+const SHARES: [(&str, f64, u64); 4] =
+    [("none", 0.0, 20), ("all", 1.0, 20), ("half", 0.5, 100), ("again", 0.0, 20)];
+
+/// A cluster in which the share of traced bids is switched while bids flow.
+async fn be_sampled() {
+    let guard = telemetry::init("gavel-test", "sampled");
+    let world = World::start().await;
+    let room = world.room("chair", rules()).await;
+    let mut bidders = [
+        Client::connect(room.owner, Protocol::V1).await,
+        Client::connect(room.edge, Protocol::V1).await,
+    ];
+    for bidder in &mut bidders {
+        bidder.join(&room.id).await;
+    }
+    let mut amount = 0;
+    for (name, share, bids) in SHARES {
+        let flag = json!({"state": "ENABLED", "variants": {"x": share}, "defaultVariant": "x"});
+        world.flags(&json!({"flags": {"room-trace-sampling": flag}})).await;
+        for n in 0..bids {
+            amount += 100;
+            let bidder = &mut bidders[usize::try_from(amount / 100 % 2).unwrap()];
+            bidder.accepted(&room.id, amount, &format!("{name}-{n}")).await;
+        }
+    }
+    let tp = format!("00-{TRACE}-{PARENT}-01");
+    let bid = json!({"type": "bid", "auctionId": "chair", "amount": amount + 100,
+        "bidId": "led-0", "tp": tp});
+    bidders[1].send(&bid).await;
+    bidders[1].expect("ack", |m| m["type"] == "bidAccepted" && m["bidId"] == "led-0").await;
+    world.stop().await;
+    guard.flush().await;
+}
+
+fn text(span: &Span, key: &str) -> Option<String> {
+    let attribute = span.attributes.iter().find(|attribute| attribute.key == key)?;
+    let value = attribute.value.as_ref()?.value.as_ref()?;
+    let any_value::Value::StringValue(text) = value else { return None };
+    Some(text.clone())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_room_s_bids_are_traced_by_the_share_of_its_flag() {
+    if config::variable(CHILD).is_some() {
+        return be_sampled().await;
+    }
+    let spans = spans_of("a_room_s_bids_are_traced_by_the_share_of_its_flag", None).await;
+    let of = |name: &str, phase: &str| {
+        let mine = |span: &&Span| {
+            span.name == name && text(span, "bid.id").is_some_and(|id| id.starts_with(phase))
+        };
+        spans.iter().filter(mine).count()
+    };
+    for name in ["socket.message", "room.bid"] {
+        assert_eq!((of(name, "none-"), of(name, "all-"), of(name, "again-")), (0, 20, 0), "{name}");
+        assert!((20..=80).contains(&of(name, "half-")), "{name}: {}", of(name, "half-"));
+        assert_eq!(of(name, "led-"), 1, "a client's own trace goes on");
+    }
+    // Seqs 1 and 2 are of no bid; then one event for each bid, one after the other.
+    let seen = |name: &str, from: i64, to: i64| {
+        let within = |span: &&Span| {
+            span.name == name && number(span, "seq").is_some_and(|seq| (from..to).contains(&seq))
+        };
+        spans.iter().filter(within).count()
+    };
+    // An append tells the seq before it, a fan-out its own.
+    assert_eq!((seen("store.append", 2, 22), seen("room.fanout", 3, 23)), (0, 0));
+    assert_eq!((seen("store.append", 22, 42), seen("room.fanout", 23, 43)), (20, 40));
+    assert_eq!((seen("store.append", 142, 162), seen("room.fanout", 143, 163)), (0, 0));
 }

@@ -55,9 +55,8 @@ impl Line {
 
     /// The node as others see it.
     fn peer(&self) -> wire::Peer {
-        let wire::Register { node_id, relay_url, .. } = &self.about;
-        let (node_id, relay_url) = (node_id.clone(), relay_url.clone());
-        wire::Peer { node_id, relay_url, weight: weight(&self.about) }
+        let wire::Register { node_id, relay_url, public_url, .. } = self.about.clone();
+        wire::Peer { node_id, relay_url, weight: weight(&self.about), public_url }
     }
 }
 

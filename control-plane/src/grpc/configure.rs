@@ -1,10 +1,11 @@
 //! The documents on their way to the nodes.
 
-use super::{Services, first_message, status::CallError};
+use super::{Services, caller::Caller, first_message, status::CallError};
 use crate::{
     flags, limits,
     store::{ClusterStore, Document, DocumentName, StoreError},
 };
+use gavel_flags::{FlagError, Flags};
 use gavel_proto::config::v1::{self as wire, config_service_server::ConfigService, resource::Kind};
 use gavel_rules::{
     id::NodeId,
@@ -27,6 +28,8 @@ use tonic::{Request, Response, Status, Streaming};
 #[derive(Debug, Clone)]
 pub(crate) struct Documents {
     newest: Arc<watch::Sender<Newest>>,
+    /// The flags that were last asked for.
+    loaded: Arc<Mutex<Option<(Version, Flags)>>>,
 }
 
 /// The newest documents.
@@ -59,7 +62,7 @@ impl Documents {
         let default = |name| Document { version: Version::default(), body: default_body(name) };
         let newest =
             Newest { limits: default(DocumentName::Limits), flags: default(DocumentName::Flags) };
-        Self { newest: Arc::new(watch::Sender::new(newest)) }
+        Self { newest: Arc::new(watch::Sender::new(newest)), loaded: Arc::default() }
     }
 
     /// Stores the defaults where nothing is stored.
@@ -93,6 +96,22 @@ impl Documents {
         newest.limits.version.get() + newest.flags.version.get()
     }
 
+    /// The flags of the newest document, ready to be asked, with their version.
+    pub(crate) fn flags(&self) -> Result<(Version, Flags), FlagError> {
+        let mut loaded = self.loaded.lock();
+        let newest = self.newest.borrow();
+        let version = newest.flags.version;
+        if loaded.as_ref().is_none_or(|(of, _)| *of != version) {
+            *loaded = Some((version, Flags::parse(&newest.flags.body)?));
+        }
+        Ok(loaded.clone().unwrap_or_default())
+    }
+
+    /// Tells of each change from now on.
+    pub(crate) fn watch(&self) -> watch::Receiver<Newest> {
+        self.newest.subscribe()
+    }
+
     pub(crate) fn newest(&self) -> Newest {
         self.newest.borrow().clone()
     }
@@ -115,7 +134,7 @@ impl Documents {
 fn default_body(name: DocumentName) -> String {
     match name {
         DocumentName::Limits => limits::to_json(&gavel_proto::limits::defaults()),
-        DocumentName::Flags => flags::DEFAULT_DOCUMENT.to_owned(),
+        DocumentName::Flags => flags::default_document(),
     }
 }
 
@@ -163,9 +182,11 @@ impl ConfigService for Services {
         &self,
         request: Request<Streaming<wire::StreamConfigRequest>>,
     ) -> Result<Response<Self::StreamConfigStream>, Status> {
+        let caller = Caller::of(&request)?;
         let mut answers = request.into_inner();
         let hello = first_message(&mut answers).await?;
         let node: NodeId = hello.node_id.parse().map_err(CallError::id("node_id"))?;
+        caller.must_be_node(node.as_ref())?;
         let stream = self.holders.next_stream();
         self.holders.note(&node, stream, &hello);
         let (sender, receiver) = mpsc::channel(4);

@@ -1,10 +1,11 @@
 //! Limits and flags, as operators read and replace them.
 
-use super::{Services, status::CallError};
+use super::{Services, audited::Change, status::CallError};
 use crate::{
     flags, limits,
     store::{Document, DocumentName, Put},
 };
+use gavel_flags::Context;
 use gavel_proto::{
     admin::v1::{
         self as wire, flag_service_server::FlagService, limit_service_server::LimitService,
@@ -12,6 +13,7 @@ use gavel_proto::{
     limits::check,
 };
 use gavel_rules::order::Version;
+use serde_json::{Value, json};
 use tonic::{Request, Response, Status};
 
 impl Services {
@@ -35,6 +37,12 @@ impl Services {
     }
 }
 
+/// A document as the audit log tells of it.
+fn told(document: &Document) -> Value {
+    let body: Value = serde_json::from_str(&document.body).unwrap_or_default();
+    json!({ "version": document.version.get(), "body": body })
+}
+
 #[tonic::async_trait]
 impl LimitService for Services {
     #[tracing::instrument(name = "limits.get", skip_all)]
@@ -54,10 +62,14 @@ impl LimitService for Services {
         &self,
         request: Request<wire::UpdateLimitsRequest>,
     ) -> Result<Response<wire::UpdateLimitsResponse>, Status> {
+        let change = Change::of(&request);
+        change.old(told(&self.documents.newest().limits));
         let wire::UpdateLimitsRequest { limits, version } = request.into_inner();
         let limits = limits.ok_or_else(|| CallError::invalid("limits", "is missing"))?;
         check(&limits).map_err(|error| CallError::invalid(error.field, error.message))?;
-        let version = self.put(DocumentName::Limits, version, limits::to_json(&limits)).await?;
+        let body = limits::to_json(&limits);
+        let version = self.put(DocumentName::Limits, version, body.clone()).await?;
+        change.new_is(told(&Document { version, body }));
         let limits = Some(limits);
         Ok(Response::new(wire::UpdateLimitsResponse { limits, version: version.get() }))
     }
@@ -79,9 +91,27 @@ impl FlagService for Services {
         &self,
         request: Request<wire::UpdateFlagsRequest>,
     ) -> Result<Response<wire::UpdateFlagsResponse>, Status> {
+        let change = Change::of(&request);
+        change.old(told(&self.documents.newest().flags));
         let wire::UpdateFlagsRequest { document, version } = request.into_inner();
         flags::check(&document).map_err(|error| CallError::invalid("document", error))?;
-        let version = self.put(DocumentName::Flags, version, document).await?;
+        let version = self.put(DocumentName::Flags, version, document.clone()).await?;
+        change.new_is(told(&Document { version, body: document }));
         Ok(Response::new(wire::UpdateFlagsResponse { version: version.get() }))
+    }
+
+    #[tracing::instrument(name = "flags.explain", skip_all)]
+    async fn explain_flag(
+        &self,
+        request: Request<wire::ExplainFlagRequest>,
+    ) -> Result<Response<wire::ExplainFlagResponse>, Status> {
+        let wire::ExplainFlagRequest { key, context } = request.into_inner();
+        let context = serde_json::from_str(&context).ok().as_ref().and_then(Context::from_json);
+        let context = context.ok_or_else(|| {
+            CallError::invalid("context", "must be a JSON object, and its targetingKey text")
+        })?;
+        let (version, flags) =
+            self.documents.flags().map_err(|error| CallError::Unavailable(error.to_string()))?;
+        Ok(Response::new(flags::explain(&flags, version, &key, &context)))
     }
 }

@@ -1,6 +1,6 @@
 //! The sessions of nodes.
 
-use super::{Services, first_message, status::CallError};
+use super::{Services, caller::Caller, first_message, status::CallError};
 use crate::{
     driver::{Outgoing, Registered, Request as Ask, Stopped},
     replica::Standing,
@@ -28,11 +28,13 @@ impl FleetService for Services {
         &self,
         request: Request<Streaming<wire::SessionRequest>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
+        let caller = Caller::of(&request)?;
         let mut requests = request.into_inner();
         let Some(Up::Register(about)) = first_message(&mut requests).await?.kind else {
             return Err(CallError::invalid("register", "must be the first message").into());
         };
         let register = registered(about)?;
+        caller.must_be_node(register.node.as_ref())?;
         let driver = match self.leading() {
             Ok((_, driver)) => driver,
             Err(error) => return self.redirect(error),

@@ -4,15 +4,20 @@
 //! operator and behind one address of all replicas nobody has to know which of
 //! them leads. The caller would otherwise have to follow redirects to an
 //! address that it may not be able to reach. Whether a caller may call at all
-//! is asked before, here and there.
+//! is asked before, here and there, and the follower gives its word for who it
+//! is, see [`vouch`].
 
-use super::status::CallError;
-use crate::replica::{Leader, Replica, Standing};
+use super::{caller::Caller, status::CallError, vouch};
+use crate::{
+    replica::{Leader, Replica, Standing},
+    store::ClusterStore,
+};
 use http::{HeaderValue, Request, Response};
 use std::{
     convert::Infallible,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 use tokio_util::sync::CancellationToken;
@@ -28,14 +33,21 @@ const FORWARDED: &str = "gavel-forwarded";
 pub(super) struct Forward<S> {
     inner: S,
     replica: Replica,
+    store: Arc<dyn ClusterStore>,
     stop: CancellationToken,
 }
 
 // === impl Forward ===
 
 impl<S> Forward<S> {
-    pub(super) fn new(inner: S, replica: &Replica, stop: &CancellationToken) -> Self {
-        Self { inner, replica: replica.clone(), stop: stop.clone() }
+    pub(super) fn new(
+        inner: S,
+        replica: &Replica,
+        store: &Arc<dyn ClusterStore>,
+        stop: &CancellationToken,
+    ) -> Self {
+        let (replica, store, stop) = (replica.clone(), Arc::clone(store), stop.clone());
+        Self { inner, replica, store, stop }
     }
 }
 
@@ -60,9 +72,9 @@ where
         let Standing::Follows(Some(leader)) = self.replica.standing() else {
             return Box::pin(self.inner.call(request));
         };
-        let stop = self.stop.clone();
+        let (stop, store) = (self.stop.clone(), Arc::clone(&self.store));
         Box::pin(async move {
-            let forwarded = stop.run_until_cancelled(forward(leader, request)).await;
+            let forwarded = stop.run_until_cancelled(forward(leader, &*store, request)).await;
             let stopping = || Err(CallError::Unavailable("this replica stops".to_owned()));
             Ok(forwarded
                 .unwrap_or_else(stopping)
@@ -71,11 +83,19 @@ where
     }
 }
 
-async fn forward(leader: Leader, mut request: Request<Body>) -> Result<Response<Body>, CallError> {
+async fn forward(
+    leader: Leader,
+    store: &dyn ClusterStore,
+    mut request: Request<Body>,
+) -> Result<Response<Body>, CallError> {
     let marked = request.headers_mut().insert(FORWARDED, HeaderValue::from_static("1"));
     if marked.is_some() {
         let message = "the leader is changing; try again";
         return Err(CallError::Unavailable(message.to_owned()));
+    }
+    if let Some(caller) = request.extensions().get::<Caller>().cloned() {
+        let path = request.uri().path().to_owned();
+        vouch::give(store, &path, &caller, request.headers_mut()).await?;
     }
     leader.channel.oneshot(request).await.map_err(|error| {
         tracing::debug!(%error, endpoint = leader.endpoint, "the leader does not answer");

@@ -1,15 +1,21 @@
 //! Nodes, as operators see them.
 
-use super::{Services, status::CallError};
+use super::{Services, audited::Change, status::CallError};
 use crate::driver::Request as Ask;
 use gavel_proto::admin::v1::{self as wire, node_service_server::NodeService};
 use gavel_rules::id::NodeId;
+use serde_json::json;
 use tonic::{Request, Response, Status};
 
 impl Services {
-    async fn drain(&self, id: &str, draining: bool) -> Result<(), CallError> {
+    async fn drain(&self, id: &str, draining: bool, change: &Change) -> Result<(), CallError> {
         let node: NodeId = id.parse().map_err(CallError::id("id"))?;
         let (_, driver) = self.leading()?;
+        let (nodes, _) = driver.ask(|answer| Ask::Nodes { answer }).await?;
+        if let Some(known) = nodes.iter().find(|known| known.id == id) {
+            change.old(json!({ "draining": known.draining, "rooms": known.rooms }));
+            change.new_is(json!({ "draining": draining }));
+        }
         let known = driver.ask(|answer| Ask::Drain { node, draining, answer }).await?;
         known.then_some(()).ok_or_else(|| CallError::NoNode(id.to_owned()))
     }
@@ -41,7 +47,7 @@ impl NodeService for Services {
         &self,
         request: Request<wire::DrainNodeRequest>,
     ) -> Result<Response<wire::DrainNodeResponse>, Status> {
-        self.drain(&request.get_ref().id, true).await?;
+        self.drain(&request.get_ref().id, true, &Change::of(&request)).await?;
         Ok(Response::new(wire::DrainNodeResponse {}))
     }
 
@@ -50,18 +56,23 @@ impl NodeService for Services {
         &self,
         request: Request<wire::UndrainNodeRequest>,
     ) -> Result<Response<wire::UndrainNodeResponse>, Status> {
-        self.drain(&request.get_ref().id, false).await?;
+        self.drain(&request.get_ref().id, false, &Change::of(&request)).await?;
         Ok(Response::new(wire::UndrainNodeResponse {}))
     }
 
     #[tracing::instrument(name = "nodes.release_brake", skip_all)]
     async fn release_brake(
         &self,
-        _: Request<wire::ReleaseBrakeRequest>,
+        request: Request<wire::ReleaseBrakeRequest>,
     ) -> Result<Response<wire::ReleaseBrakeResponse>, Status> {
+        let change = Change::of(&request);
         let (_, driver) = self.leading()?;
+        let (_, brake) =
+            driver.ask(|answer| Ask::Nodes { answer }).await.map_err(CallError::from)?;
+        change.old(json!({ "brake_until": brake.map(|brake| brake.until) }));
         let asked = driver.ask(|answer| Ask::ReleaseBrake { answer }).await;
         let nodes = u32::try_from(asked.map_err(CallError::from)?).unwrap_or(u32::MAX);
+        change.new_is(json!({ "nodes_released": nodes }));
         Ok(Response::new(wire::ReleaseBrakeResponse { nodes }))
     }
 }

@@ -1,6 +1,6 @@
 //! Rollouts of flags, as operators start, see and end them.
 
-use super::{Services, status::CallError};
+use super::{Services, audited::Change, status::CallError};
 use crate::{
     rollout::{Group, Groups},
     store::DocumentName,
@@ -8,6 +8,7 @@ use crate::{
 use gavel_flags::{Flags, Rollout, RolloutState, Subject};
 use gavel_proto::admin::v1::{self as wire, rollout_service_server::RolloutService};
 use gavel_runtime::clock;
+use serde_json::{Value, json};
 use tonic::{Request, Response, Status};
 
 const STEPS: [u8; 4] = [1, 10, 50, 100];
@@ -23,18 +24,22 @@ impl Services {
     async fn edit_rollout(
         &self,
         flag: &str,
-        edit: impl FnOnce(&mut serde_json::Value, Option<&Rollout>) -> Result<(), CallError>,
+        change: &Change,
+        edit: impl FnOnce(&mut Value, Option<&Rollout>) -> Result<(), CallError>,
     ) -> Result<wire::Rollout, CallError> {
         let document = self.documents.newest().flags;
         let unreadable = |error: &dyn std::fmt::Display| CallError::Unavailable(error.to_string());
         let flags = Flags::parse(&document.body).map_err(|error| unreadable(&error))?;
         let held = flags.rollouts().find(|(key, _)| *key == flag).map(|(_, rollout)| rollout);
+        change.old(held.map(told).unwrap_or_default());
         let mut edited =
             serde_json::from_str(&document.body).map_err(|error| unreadable(&error))?;
         edit(&mut edited, held)?;
         let body = format!("{edited:#}\n");
         let flags = Flags::parse(&body).map_err(|error| CallError::Refused(error.to_string()))?;
         self.put(DocumentName::Flags, document.version.get(), body).await?;
+        let now = flags.rollouts().find(|(key, _)| *key == flag);
+        change.new_is(now.map(|(_, rollout)| told(rollout)).unwrap_or_default());
         let rollouts = self.rollouts(&flags).into_iter();
         let mut of_flag = rollouts.filter(|rollout| rollout.flag == flag);
         of_flag.next().ok_or_else(|| no_rollout(flag))
@@ -46,8 +51,9 @@ impl Services {
         flag: &str,
         state: RolloutState,
         reason: String,
+        change: &Change,
     ) -> Result<wire::Rollout, CallError> {
-        let edit = |document: &mut serde_json::Value, held: Option<&Rollout>| {
+        let edit = |document: &mut Value, held: Option<&Rollout>| {
             let held = held.ok_or_else(|| no_rollout(flag))?;
             if !held.state.is_under_way() {
                 let message = format!("the rollout of {flag} is {}", held.state.as_str());
@@ -57,7 +63,7 @@ impl Services {
             let next = Rollout { state, reason, since_ms, ..held.clone() };
             next.replace(document, flag).map_err(|error| CallError::Refused(error.to_string()))
         };
-        self.edit_rollout(flag, edit).await
+        self.edit_rollout(flag, change, edit).await
     }
 
     fn rollouts(&self, flags: &Flags) -> Vec<wire::Rollout> {
@@ -68,6 +74,12 @@ impl Services {
         });
         described.collect()
     }
+}
+
+/// A rollout as the audit log tells of it.
+fn told(rollout: &Rollout) -> Value {
+    let (state, percent) = (rollout.state.as_str(), rollout.percent());
+    json!({ "treatment": rollout.treatment, "state": state, "percent": percent })
 }
 
 fn no_rollout(flag: &str) -> CallError {
@@ -132,13 +144,14 @@ impl RolloutService for Services {
         &self,
         request: Request<wire::StartRolloutRequest>,
     ) -> Result<Response<wire::StartRolloutResponse>, Status> {
+        let change = Change::of(&request);
         let request = request.into_inner();
         let flag = request.flag.clone();
         let plan = plan(request, clock::now_ms())?;
-        let start = |document: &mut serde_json::Value, _: Option<&Rollout>| {
+        let start = |document: &mut Value, _: Option<&Rollout>| {
             plan.start(document, &flag).map_err(|error| CallError::Refused(error.to_string()))
         };
-        let rollout = Some(self.edit_rollout(&flag, start).await?);
+        let rollout = Some(self.edit_rollout(&flag, &change, start).await?);
         Ok(Response::new(wire::StartRolloutResponse { rollout }))
     }
 
@@ -158,8 +171,9 @@ impl RolloutService for Services {
         &self,
         request: Request<wire::PauseRolloutRequest>,
     ) -> Result<Response<wire::PauseRolloutResponse>, Status> {
+        let change = Change::of(&request);
         let flag = request.into_inner().flag;
-        let rollout = Some(self.bring(&flag, RolloutState::Paused, String::new()).await?);
+        let rollout = Some(self.bring(&flag, RolloutState::Paused, String::new(), &change).await?);
         Ok(Response::new(wire::PauseRolloutResponse { rollout }))
     }
 
@@ -168,8 +182,9 @@ impl RolloutService for Services {
         &self,
         request: Request<wire::ResumeRolloutRequest>,
     ) -> Result<Response<wire::ResumeRolloutResponse>, Status> {
+        let change = Change::of(&request);
         let flag = request.into_inner().flag;
-        let rollout = Some(self.bring(&flag, RolloutState::Running, String::new()).await?);
+        let rollout = Some(self.bring(&flag, RolloutState::Running, String::new(), &change).await?);
         Ok(Response::new(wire::ResumeRolloutResponse { rollout }))
     }
 
@@ -178,9 +193,10 @@ impl RolloutService for Services {
         &self,
         request: Request<wire::AbortRolloutRequest>,
     ) -> Result<Response<wire::AbortRolloutResponse>, Status> {
+        let change = Change::of(&request);
         let wire::AbortRolloutRequest { flag, reason } = request.into_inner();
         let reason = reason.chars().take(REASON_CHARS_MAX).collect();
-        let rollout = Some(self.bring(&flag, RolloutState::Aborted, reason).await?);
+        let rollout = Some(self.bring(&flag, RolloutState::Aborted, reason, &change).await?);
         Ok(Response::new(wire::AbortRolloutResponse { rollout }))
     }
 }

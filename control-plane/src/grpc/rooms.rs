@@ -1,6 +1,6 @@
 //! Rooms, as operators make, see and command them.
 
-use super::{Services, status::CallError};
+use super::{Services, audited::Change, status::CallError};
 use crate::{cluster::MoveRefused, driver::Request as Ask, store::StoredRoom};
 use gavel_proto::{
     admin::v1::{self as wire, room_service_server::RoomService},
@@ -11,6 +11,7 @@ use gavel_rules::{
     id::{NodeId, RoomId},
 };
 use gavel_runtime::tasks;
+use serde_json::{Value, json};
 use std::{sync::atomic::Ordering, time::Duration};
 use tonic::{Request, Response, Status};
 
@@ -75,6 +76,15 @@ impl Services {
         if same { Ok(()) } else { Err(CallError::RoomExists(room.to_string())) }
     }
 
+    /// The same for a change, which is told with how the room was before.
+    async fn change(&self, id: &str, kind: Kind, change: &Change) -> Result<wire::Room, CallError> {
+        let before = self.command(id, Kind::Inspect(fleet::Inspect {})).await?;
+        change.old(state(&before));
+        let room = self.command(id, kind).await?;
+        change.new_is(state(&room));
+        Ok(room)
+    }
+
     /// Has the owner of a room do something; returns the room after it.
     async fn command(&self, id: &str, kind: Kind) -> Result<wire::Room, CallError> {
         let (room, mut found) = self.known(id).await?;
@@ -90,6 +100,18 @@ impl Services {
         found.viewers = result.viewers;
         Ok(found)
     }
+}
+
+/// What operators change of a room, as the audit log tells of it.
+fn state(room: &wire::Room) -> Value {
+    let view = room.view.as_ref();
+    let state = view.map(|view| view.state().as_str_name());
+    json!({ "state": state, "closes_at": view.map(|view| view.closes_at) })
+}
+
+/// Who owns a room, likewise.
+fn owner(room: &wire::Room) -> Value {
+    json!({ "owner": room.owner, "epoch": room.epoch })
 }
 
 /// A room as the store holds it.
@@ -155,12 +177,13 @@ impl RoomService for Services {
         request: Request<wire::PauseRoomRequest>,
     ) -> Result<Response<wire::PauseRoomResponse>, Status> {
         const REASON_BYTES_MAX: usize = 256;
+        let change = Change::of(&request);
         let wire::PauseRoomRequest { id, reason } = request.into_inner();
         if reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
             let message = "must be at most 256 bytes without control characters";
             return Err(CallError::invalid("reason", message).into());
         }
-        let room = Some(self.command(&id, Kind::Pause(fleet::Pause { reason })).await?);
+        let room = Some(self.change(&id, Kind::Pause(fleet::Pause { reason }), &change).await?);
         Ok(Response::new(wire::PauseRoomResponse { room }))
     }
 
@@ -169,8 +192,9 @@ impl RoomService for Services {
         &self,
         request: Request<wire::ResumeRoomRequest>,
     ) -> Result<Response<wire::ResumeRoomResponse>, Status> {
+        let change = Change::of(&request);
         let id = request.into_inner().id;
-        let room = Some(self.command(&id, Kind::Resume(fleet::Resume {})).await?);
+        let room = Some(self.change(&id, Kind::Resume(fleet::Resume {}), &change).await?);
         Ok(Response::new(wire::ResumeRoomResponse { room }))
     }
 
@@ -179,8 +203,9 @@ impl RoomService for Services {
         &self,
         request: Request<wire::CloseRoomRequest>,
     ) -> Result<Response<wire::CloseRoomResponse>, Status> {
+        let change = Change::of(&request);
         let id = request.into_inner().id;
-        let room = Some(self.command(&id, Kind::Close(fleet::Close {})).await?);
+        let room = Some(self.change(&id, Kind::Close(fleet::Close {}), &change).await?);
         Ok(Response::new(wire::CloseRoomResponse { room }))
     }
 
@@ -189,11 +214,13 @@ impl RoomService for Services {
         &self,
         request: Request<wire::MoveRoomRequest>,
     ) -> Result<Response<wire::MoveRoomResponse>, Status> {
+        let change = Change::of(&request);
         let wire::MoveRoomRequest { id, node_id } = request.into_inner();
         let room: RoomId = id.parse().map_err(CallError::id("id"))?;
         let to = (!node_id.is_empty()).then(|| node_id.parse()).transpose();
         let to: Option<NodeId> = to.map_err(CallError::id("node_id"))?;
         let (_, driver) = self.leading()?;
+        change.old(owner(&self.known(&id).await?.1));
         let asked = driver.ask(|answer| Ask::Move { room, to, answer }).await;
         let told = asked.map_err(CallError::from)?.map_err(|refused| {
             if refused == MoveRefused::UnknownRoom {
@@ -204,6 +231,7 @@ impl RoomService for Services {
         // One that takes longer shows in the room that is returned.
         drop(tokio::time::timeout(MOVE_WAIT, told).await);
         let (_, room) = self.known(&id).await?;
+        change.new_is(owner(&room));
         Ok(Response::new(wire::MoveRoomResponse { room: Some(room) }))
     }
 }

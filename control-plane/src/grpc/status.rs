@@ -39,6 +39,8 @@ pub(crate) enum CallError {
     Far,
     #[error("a valid admin token is needed")]
     BadToken,
+    #[error("{0}")]
+    Forbidden(String),
 }
 
 // === impl CallError ===
@@ -88,6 +90,7 @@ impl From<CallError> for Status {
             CallError::Silent => (Code::DeadlineExceeded, "SILENT"),
             CallError::Far => (Code::PermissionDenied, "NOT_LOCAL"),
             CallError::BadToken => (Code::Unauthenticated, "BAD_TOKEN"),
+            CallError::Forbidden(_) => (Code::PermissionDenied, "FORBIDDEN"),
         };
         let mut details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
         match &error {
@@ -105,7 +108,8 @@ impl From<CallError> for Status {
             | CallError::Refused(_)
             | CallError::Silent
             | CallError::Far
-            | CallError::BadToken => {}
+            | CallError::BadToken
+            | CallError::Forbidden(_) => {}
         }
         Self::with_error_details(code, error.to_string(), details)
     }

@@ -1,6 +1,6 @@
 //! Metrics that nodes report.
 
-use super::{Services, status::CallError};
+use super::{Services, caller::Caller, status::CallError};
 use gavel_proto::telemetry::v1::{self as wire, telemetry_service_server::TelemetryService};
 use gavel_rules::{id::NodeId, time::Timestamp};
 use gavel_runtime::clock;
@@ -14,6 +14,7 @@ impl TelemetryService for Services {
     ) -> Result<Response<wire::StreamReportsResponse>, Status> {
         // The next leader must be told, once this one no longer leads.
         let over = self.driver().ok_or(CallError::NoLeader)?.over();
+        let caller = Caller::of(&request)?;
         let mut reports = request.into_inner();
         let mut node: Option<NodeId> = None;
         loop {
@@ -23,6 +24,7 @@ impl TelemetryService for Services {
                 () = self.stop.cancelled() => None,
             };
             let Some(report) = report else { break };
+            caller.must_be_node(&report.node_id)?;
             node = report.node_id.parse().ok();
             self.rollup.lock().report(report, Timestamp::new(clock::now_ms()));
         }

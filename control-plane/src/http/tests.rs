@@ -1,9 +1,10 @@
 //! The routes over a real socket, and the page as text.
 
 use super::*;
+use crate::grpc::{Documents, Readers, Tokens};
 use crate::store::{
-    Assigned, Candidate, Document, DocumentName, Leadership, MemoryStore, Put, StoreError,
-    StoredRoom,
+    Assigned, AuditStore, Candidate, Document, DocumentName, Leadership, MemoryStore, Put,
+    StoreError, StoredRoom,
 };
 use async_trait::async_trait;
 use gavel_proto::telemetry::v1::{Counter, Gauge, Histogram, StreamReportsRequest};
@@ -12,7 +13,7 @@ use gavel_rules::{
     id::{NodeId, RoomId},
     order::{Epoch, Term, Version},
 };
-use std::sync::atomic::Ordering;
+use std::{ops::RangeInclusive, sync::atomic::Ordering};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -74,6 +75,29 @@ impl ClusterStore for Gone {
     }
 }
 
+#[async_trait]
+impl AuditStore for Gone {
+    async fn append_audit(&self, _: &str, _: u64) -> Result<u64, StoreError> {
+        Err(StoreError::Unavailable)
+    }
+
+    async fn amend_audit(&self, _: u64, _: &str) -> Result<(), StoreError> {
+        Err(StoreError::Unavailable)
+    }
+
+    async fn audit(&self, _: RangeInclusive<u64>) -> Result<Vec<(u64, String)>, StoreError> {
+        Err(StoreError::Unavailable)
+    }
+
+    async fn newest_audit(&self) -> Result<u64, StoreError> {
+        Err(StoreError::Unavailable)
+    }
+
+    async fn shared_secret(&self, _: &str) -> Result<String, StoreError> {
+        Err(StoreError::Unavailable)
+    }
+}
+
 fn state(store: impl ClusterStore) -> Arc<HttpState> {
     Arc::new(HttpState::new(Arc::new(store), Arc::default()))
 }
@@ -83,7 +107,10 @@ async fn get_all<const N: usize>(state: Arc<HttpState>, paths: [&str; N]) -> [St
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
-    let served = gavel_runtime::tasks::spawn("test.http", serve(listener, state, stop.clone()));
+    let readers = Readers::new(Tokens::default(), false);
+    let ofrep = Ofrep { documents: Documents::new(), readers };
+    let served = serve(listener, state, ofrep, Tls::default(), stop.clone());
+    let served = gavel_runtime::tasks::spawn("test.http", served);
     let mut answers = paths.map(|_| String::new());
     for (path, answer) in paths.iter().zip(&mut answers) {
         let mut socket = TcpStream::connect(addr).await.unwrap();

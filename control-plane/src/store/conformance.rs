@@ -1,10 +1,12 @@
 //! What every engine must do. Each case runs against memory, against a file,
 //! against a real Redis, a primary behind real sentinels and a real Redis cluster.
 
+mod audit;
 mod redb_restart;
 mod server;
 
 use super::*;
+use audit::*;
 use gavel_rules::{
     amount::Amount,
     auction::{GuestAccess, IncrementTable},
@@ -80,6 +82,9 @@ on_every_engine! {
     a_leader_keeps_its_term_and_is_told_of_changes
     an_older_term_changes_nothing
     one_room_is_found_as_all_are
+    the_audit_log_keeps_the_newest
+    of_many_entries_each_has_its_number
+    a_secret_is_drawn_once
     the_store_answers
 }
 

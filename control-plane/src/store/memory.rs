@@ -1,8 +1,8 @@
 //! The engine of a single process, which forgets everything when it stops.
 
 use super::{
-    Assigned, Candidate, ClusterStore, Document, DocumentName, Leadership, Put, StoreError,
-    StoredRoom,
+    Assigned, AuditStore, Candidate, ClusterStore, Document, DocumentName, Leadership, Put,
+    StoreError, StoredRoom,
     sole::{self, fence},
 };
 use async_trait::async_trait;
@@ -12,7 +12,7 @@ use gavel_rules::{
     order::{Epoch, Term, Version},
 };
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 /// A store in memory.
 #[derive(Debug, Default)]
@@ -24,6 +24,8 @@ pub struct MemoryStore {
 struct State {
     rooms: BTreeMap<RoomId, StoredRoom>,
     documents: BTreeMap<DocumentName, Document>,
+    audit: BTreeMap<u64, String>,
+    secret: Option<String>,
 }
 
 // === impl MemoryStore ===
@@ -118,5 +120,39 @@ impl ClusterStore for MemoryStore {
 
     async fn ping(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+}
+
+#[async_trait]
+impl AuditStore for MemoryStore {
+    async fn append_audit(&self, body: &str, keep: u64) -> Result<u64, StoreError> {
+        let mut state = self.state.lock();
+        let id = state.audit.last_key_value().map_or(0, |(id, _)| *id) + 1;
+        state.audit.insert(id, body.to_owned());
+        state.audit = state.audit.split_off(&(id + 1).saturating_sub(keep));
+        Ok(id)
+    }
+
+    async fn amend_audit(&self, id: u64, body: &str) -> Result<(), StoreError> {
+        if let Some(kept) = self.state.lock().audit.get_mut(&id) {
+            body.clone_into(kept);
+        }
+        Ok(())
+    }
+
+    async fn audit(&self, ids: RangeInclusive<u64>) -> Result<Vec<(u64, String)>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let state = self.state.lock();
+        Ok(state.audit.range(ids).map(|(id, body)| (*id, body.clone())).collect())
+    }
+
+    async fn newest_audit(&self) -> Result<u64, StoreError> {
+        Ok(self.state.lock().audit.last_key_value().map_or(0, |(id, _)| *id))
+    }
+
+    async fn shared_secret(&self, drawn: &str) -> Result<String, StoreError> {
+        Ok(self.state.lock().secret.get_or_insert_with(|| drawn.to_owned()).clone())
     }
 }

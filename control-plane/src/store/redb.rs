@@ -4,11 +4,13 @@
 //! ```text
 //! cluster.rooms      room -> epoch, owner (may be empty), rules as JSON
 //! cluster.documents  name -> version, body
+//! cluster.audit      number -> entry
+//! cluster.secret     what all who use the store share
 //! ```
 
 use super::{
-    Assigned, Candidate, ClusterStore, Document, DocumentName, Leadership, Put, StoreError,
-    StoredRoom,
+    Assigned, AuditStore, Candidate, ClusterStore, Document, DocumentName, Leadership, Put,
+    StoreError, StoredRoom,
     sole::{self, fence},
 };
 use async_trait::async_trait;
@@ -20,10 +22,12 @@ use gavel_rules::{
 use gavel_runtime::disk::{
     Disk, DiskError, Fault, ReadableTable as _, TableDefinition, WriteTransaction, table,
 };
-use std::{fmt::Display, sync::Arc};
+use std::{fmt::Display, ops::RangeInclusive, sync::Arc};
 
 const ROOMS: TableDefinition<'_, &str, (u64, &str, &[u8])> = TableDefinition::new("cluster.rooms");
 const DOCUMENTS: TableDefinition<'_, &str, (u64, &str)> = TableDefinition::new("cluster.documents");
+const AUDIT: TableDefinition<'_, u64, &str> = TableDefinition::new("cluster.audit");
+const SECRET: TableDefinition<'_, (), &str> = TableDefinition::new("cluster.secret");
 
 /// A store on disk.
 #[derive(Debug)]
@@ -165,6 +169,69 @@ impl ClusterStore for RedbStore {
 
     async fn ping(&self) -> Result<(), StoreError> {
         self.disk.read(|_| Ok(())).await.map_err(class)
+    }
+}
+
+#[async_trait]
+impl AuditStore for RedbStore {
+    async fn append_audit(&self, body: &str, keep: u64) -> Result<u64, StoreError> {
+        let body = body.to_owned();
+        let append = move |transaction: &WriteTransaction| {
+            let mut audit = transaction.open_table(AUDIT)?;
+            let id = audit.last()?.map_or(0, |(id, _)| id.value()) + 1;
+            audit.insert(id, body.as_str())?;
+            audit.retain_in(..(id + 1).saturating_sub(keep), |_, _| false)?;
+            Ok(id)
+        };
+        self.disk.write(append).await.map_err(class)
+    }
+
+    async fn amend_audit(&self, id: u64, body: &str) -> Result<(), StoreError> {
+        let body = body.to_owned();
+        let amend = move |transaction: &WriteTransaction| {
+            let mut audit = transaction.open_table(AUDIT)?;
+            let kept = audit.get(id)?.is_some();
+            if kept {
+                audit.insert(id, body.as_str())?;
+            }
+            Ok(())
+        };
+        self.disk.write(amend).await.map_err(class)
+    }
+
+    async fn audit(&self, ids: RangeInclusive<u64>) -> Result<Vec<(u64, String)>, StoreError> {
+        let read = self.disk.read(move |transaction| {
+            let Some(audit) = table(transaction, AUDIT)? else { return Ok(Vec::new()) };
+            let entries = audit.range(ids)?.map(|entry| {
+                let (id, body) = entry?;
+                Ok((id.value(), body.value().to_owned()))
+            });
+            entries.collect()
+        });
+        read.await.map_err(class)
+    }
+
+    async fn newest_audit(&self) -> Result<u64, StoreError> {
+        let read = self.disk.read(|transaction| {
+            let Some(audit) = table(transaction, AUDIT)? else { return Ok(0) };
+            let newest = audit.last()?.map_or(0, |(id, _)| id.value());
+            Ok(newest)
+        });
+        read.await.map_err(class)
+    }
+
+    async fn shared_secret(&self, drawn: &str) -> Result<String, StoreError> {
+        let drawn = drawn.to_owned();
+        let keep = move |transaction: &WriteTransaction| {
+            let mut secret = transaction.open_table(SECRET)?;
+            let kept = secret.get(())?.map(|kept| kept.value().to_owned());
+            if let Some(kept) = kept {
+                return Ok(kept);
+            }
+            secret.insert((), drawn.as_str())?;
+            Ok(drawn.clone())
+        };
+        self.disk.write(keep).await.map_err(class)
     }
 }
 

@@ -7,14 +7,17 @@
 //! gavel:cluster:{c}:document:<name>  hash  version, body
 //! gavel:cluster:{c}:lease            text  "<term> <replica> <endpoint>", while one leads
 //! gavel:cluster:{c}:term             text  the newest term that there ever was
+//! gavel:cluster:{c}:audit            zset  "<number> <entry>" by number
+//! gavel:cluster:{c}:audit:newest     text  the newest number that there ever was
+//! gavel:cluster:{c}:secret           text  what all who use the store share
 //! ```
 
 mod failure;
 
 use self::failure::{FailureLog, class, corrupt};
 use super::{
-    Assigned, Candidate, ClusterStore, Document, DocumentName, LEASE, Leadership, Put, StoreError,
-    StoredRoom,
+    Assigned, AuditStore, Candidate, ClusterStore, Document, DocumentName, LEASE, Leadership, Put,
+    StoreError, StoredRoom,
 };
 use async_trait::async_trait;
 use gavel_rules::{
@@ -23,12 +26,15 @@ use gavel_rules::{
     order::{Epoch, Term, Version},
 };
 use gavel_runtime::redis::{FromRedisValue, Redis, RedisError, Script, ToRedisArgs, cmd};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 const ROOMS: &str = "gavel:cluster:{c}:rooms";
 const OWNERS: &str = "gavel:cluster:{c}:owners";
 const HOLDER: &str = "gavel:cluster:{c}:lease";
 const TERM: &str = "gavel:cluster:{c}:term";
+const AUDIT: &str = "gavel:cluster:{c}:audit";
+const AUDIT_NEWEST: &str = "gavel:cluster:{c}:audit:newest";
+const SECRET: &str = "gavel:cluster:{c}:secret";
 
 /// Rooms read at a time. A page is some 100 KB, far from what Redis would need
 /// its whole response timeout for.
@@ -44,6 +50,8 @@ pub struct RedisStore {
     assign: Script,
     page: Script,
     put: Script,
+    audit: Script,
+    amend: Script,
     failures: FailureLog,
 }
 
@@ -63,6 +71,8 @@ impl RedisStore {
             assign: Script::new(include_str!("assign.lua")),
             page: Script::new(include_str!("page.lua")),
             put: Script::new(include_str!("put.lua")),
+            audit: Script::new(include_str!("audit.lua")),
+            amend: Script::new(include_str!("amend.lua")),
             failures: FailureLog::default(),
         })
     }
@@ -221,6 +231,46 @@ impl ClusterStore for RedisStore {
 
     async fn ping(&self) -> Result<(), StoreError> {
         self.classed(self.redis.ping().await)
+    }
+}
+
+#[async_trait]
+impl AuditStore for RedisStore {
+    async fn append_audit(&self, body: &str, keep: u64) -> Result<u64, StoreError> {
+        let id: String = self.run(&self.audit, &[AUDIT, AUDIT_NEWEST], (body, keep)).await?;
+        number(&id)
+    }
+
+    async fn amend_audit(&self, id: u64, body: &str) -> Result<(), StoreError> {
+        let _replaced: u64 = self.run(&self.amend, &[AUDIT], (id, body)).await?;
+        Ok(())
+    }
+
+    async fn audit(&self, ids: RangeInclusive<u64>) -> Result<Vec<(u64, String)>, StoreError> {
+        let mut range = cmd("ZRANGEBYSCORE");
+        range.arg(AUDIT).arg(ids.start()).arg(ids.end());
+        let entries: Vec<String> = self.classed(self.redis.cmd(&range).await)?;
+        let entry = |text: String| {
+            let (id, body) = text.split_once(' ').ok_or_else(|| corrupt("half an entry"))?;
+            Ok((number(id)?, body.to_owned()))
+        };
+        entries.into_iter().map(entry).collect()
+    }
+
+    async fn newest_audit(&self) -> Result<u64, StoreError> {
+        let mut get = cmd("GET");
+        get.arg(AUDIT_NEWEST);
+        let newest: Option<String> = self.classed(self.redis.cmd(&get).await)?;
+        newest.map_or(Ok(0), |newest| number(&newest))
+    }
+
+    async fn shared_secret(&self, drawn: &str) -> Result<String, StoreError> {
+        let mut keep = cmd("SET");
+        keep.arg(SECRET).arg(drawn).arg("NX");
+        let _was_none: Option<String> = self.classed(self.redis.cmd(&keep).await)?;
+        let mut get = cmd("GET");
+        get.arg(SECRET);
+        self.classed(self.redis.cmd(&get).await)
     }
 }
 

@@ -4,6 +4,7 @@ use crate::world::{channel, config, start};
 use gavel_control_plane::ControlPlane;
 use gavel_proto::{
     admin::v1::{ListNodesRequest, node_service_client::NodeServiceClient},
+    flagd::v1::{SyncFlagsRequest, flag_sync_service_client::FlagSyncServiceClient},
     fleet::v1::{
         Heartbeat, SessionRequest, fleet_service_client::FleetServiceClient, session_request::Kind,
     },
@@ -15,7 +16,9 @@ use tonic_reflection::pb::v1::{
     server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
 };
 
-const SERVICES: [&str; 8] = [
+const SERVICES: [&str; 10] = [
+    "flagd.sync.v1.FlagSyncService",
+    "gavel.admin.v1.AuditService",
     "gavel.admin.v1.FlagService",
     "gavel.admin.v1.LimitService",
     "gavel.admin.v1.MetricsService",
@@ -37,6 +40,12 @@ async fn admin_calls_need_the_token_where_one_is_set() {
     let mut request = Request::new(ListNodesRequest {});
     request.metadata_mut().insert("authorization", "Bearer hush".parse().unwrap());
     assert!(client.list_nodes(request).await.is_ok());
+    let mut flags = FlagSyncServiceClient::new(channel(&control));
+    let bare = flags.sync_flags(SyncFlagsRequest::default()).await.unwrap_err();
+    assert_eq!(bare.code(), Code::Unauthenticated);
+    let mut request = Request::new(SyncFlagsRequest::default());
+    request.metadata_mut().insert("authorization", "Bearer hush".parse().unwrap());
+    assert!(flags.sync_flags(request).await.is_ok());
     control.stop().await;
 }
 

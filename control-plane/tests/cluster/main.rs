@@ -2,9 +2,13 @@
 //! streams.
 
 mod access;
+mod audit;
 mod documents;
+mod floods;
 mod metrics;
 mod replicas;
 mod restart;
+mod roles;
 mod rooms;
+mod tls;
 mod world;

@@ -7,10 +7,12 @@ use crate::{
 use gavel_control_plane::{Config, ControlPlane, store::Candidate};
 use gavel_proto::{
     admin::v1::{
-        GetLimitsRequest, ListNodesRequest, ListRoomsRequest, UpdateLimitsRequest,
+        ExplainFlagRequest, GetLimitsRequest, ListNodesRequest, ListRoomsRequest,
+        UpdateFlagsRequest, UpdateLimitsRequest, flag_service_client::FlagServiceClient,
         limit_service_client::LimitServiceClient, node_service_client::NodeServiceClient,
         room_service_client::RoomServiceClient,
     },
+    flagd::v1::{SyncFlagsRequest, flag_sync_service_client::FlagSyncServiceClient},
     fleet::v1::{ResolveRoomRequest, fleet_service_client::FleetServiceClient},
 };
 use gavel_rules::order::Term;
@@ -100,6 +102,37 @@ async fn documents_reach_nodes_through_every_replica() {
     assert_eq!(stream.push().await.1, [("limits", 2)]);
     let get = LimitServiceClient::new(channel(&one)).get_limits(GetLimitsRequest {}).await;
     assert_eq!(get.unwrap().into_inner().version, 2);
+    two.stop().await;
+    one.stop().await;
+}
+
+#[tokio::test]
+async fn flags_are_served_and_explained_by_every_replica() {
+    let redis = RedisServer::start().await;
+    let [one, two] = pair(&redis).await;
+    let mut streams = Vec::new();
+    for control in [&one, &two] {
+        let mut service = FlagSyncServiceClient::new(channel(control));
+        let mut stream =
+            service.sync_flags(SyncFlagsRequest::default()).await.unwrap().into_inner();
+        assert!(stream.message().await.unwrap().unwrap().flag_configuration.contains("soft-close"));
+        streams.push(stream);
+    }
+    let document =
+        r#"{"flags":{"mine":{"state":"ENABLED","variants":{"x":7},"defaultVariant":"x"}}}"#;
+    let mut flags = FlagServiceClient::new(channel(&two));
+    let update = UpdateFlagsRequest { document: document.to_owned(), version: 1 };
+    let stored = until("the change", async || flags.update_flags(update.clone()).await.ok()).await;
+    let version = stored.into_inner().version;
+    for (control, stream) in [&one, &two].into_iter().zip(&mut streams) {
+        let next = stream.message().await.unwrap().unwrap();
+        assert_eq!(next.flag_configuration, document);
+        let mut flags = FlagServiceClient::new(channel(control));
+        let (key, context) = ("mine".to_owned(), "{}".to_owned());
+        let told = flags.explain_flag(ExplainFlagRequest { key, context }).await.unwrap();
+        let told = told.into_inner();
+        assert_eq!((told.version, told.value.as_str()), (version, "7"));
+    }
     two.stop().await;
     one.stop().await;
 }

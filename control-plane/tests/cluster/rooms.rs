@@ -123,11 +123,17 @@ async fn the_owner_carries_out_commands() {
     let mut n1 = Node::register(&control, "n1", 1, &[]).await;
     n1.listen("its room", |n1| n1.told("a").is_some()).await;
     let owner = async {
-        for error in ["", "the auction is closed"] {
+        // Before a change its owner is asked how the room was.
+        for (asks, error) in [(true, ""), (false, ""), (true, ""), (false, "the auction is closed")]
+        {
             n1.listen("a command", |n1| !n1.commands.is_empty()).await;
             let command = n1.commands.pop().unwrap();
             assert_eq!(command.room_id, "a");
-            assert!(matches!(command.kind, Some(Kind::Pause(_) | Kind::Close(_))));
+            match command.kind {
+                Some(Kind::Inspect(_)) => assert!(asks),
+                Some(Kind::Pause(_) | Kind::Close(_)) => assert!(!asks),
+                other => panic!("{other:?}"),
+            }
             let view = Some(View { bid_count: 7, ..View::default() });
             let (command_id, error) = (command.command_id, error.to_owned());
             n1.say(Up::CommandResult(CommandResult { command_id, error, view, viewers: 9 })).await;

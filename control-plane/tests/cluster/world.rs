@@ -9,7 +9,7 @@ use gavel_proto::{
         session_response::Kind as Down,
     },
 };
-use gavel_runtime::{clock, grpc, tasks};
+use gavel_runtime::{clock, grpc, tasks, tls::Tls};
 use gavel_testkit::{PATIENCE, RedisServer};
 use std::{
     collections::BTreeMap,
@@ -46,7 +46,7 @@ pub(crate) async fn start_with(lease_ms: u64, store: Arc<dyn ClusterStore>) -> C
 }
 
 pub(crate) fn channel(control: &ControlPlane) -> Channel {
-    grpc::channel(&format!("http://{}", control.grpc_addr())).expect("an endpoint")
+    grpc::channel(&format!("http://{}", control.grpc_addr()), &Tls::default()).expect("an endpoint")
 }
 
 pub(crate) fn rules(title: &str) -> common::AuctionRules {
@@ -107,6 +107,16 @@ impl Node {
         incarnation: u64,
         held: &[(&str, u64)],
     ) -> Self {
+        Self::register_over(channel(control), id, incarnation, held).await.expect("a session")
+    }
+
+    /// The same by a channel of the test's own.
+    pub(crate) async fn register_over(
+        channel: Channel,
+        id: &str,
+        incarnation: u64,
+        held: &[(&str, u64)],
+    ) -> Result<Self, Status> {
         let held = held.iter().map(|(room, epoch)| (room.to_string(), *epoch));
         let register = wire::Register {
             node_id: id.to_owned(),
@@ -121,8 +131,8 @@ impl Node {
         let (up, requests) = mpsc::channel(64);
         let first = wire::SessionRequest { kind: Some(Up::Register(register)) };
         up.send(first).await.expect("a place");
-        let mut client = FleetServiceClient::new(channel(control));
-        let down = client.session(ReceiverStream::new(requests)).await.expect("a session");
+        let mut client = FleetServiceClient::new(channel);
+        let down = client.session(ReceiverStream::new(requests)).await?;
         let (rooms, commands, peers) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
         let (id, down) = (id.to_owned(), down.into_inner());
         let (superseded_by, redirected_to) = (None, None);
@@ -138,7 +148,9 @@ impl Node {
             heart: None,
         };
         let every = node.hear().await;
-        let Some(Down::Welcome(wire::Welcome { heartbeat_ms, .. })) = every else { return node };
+        let Some(Down::Welcome(wire::Welcome { heartbeat_ms, .. })) = every else {
+            return Ok(node);
+        };
         let up = node.up.clone();
         node.heart = Some(tasks::spawn("test.heart", async move {
             let mut every = tokio::time::interval(Duration::from_millis(heartbeat_ms));
@@ -154,7 +166,7 @@ impl Node {
                 }
             }
         }));
-        node
+        Ok(node)
     }
 
     /// Stops the heart; the stream stays.

@@ -9,6 +9,7 @@ mod figures {
     pub(crate) mod bare;
     pub(crate) mod baseline;
     pub(crate) mod fanout;
+    pub(crate) mod flags;
     pub(crate) mod gavel;
     pub(crate) mod memory;
     pub(crate) mod moves;
@@ -17,7 +18,7 @@ mod figures {
     pub(crate) mod viewers;
 }
 
-use figures::{ack, baseline, fanout, memory, moves, report::Report};
+use figures::{ack, baseline, fanout, flags, memory, moves, report::Report};
 use std::{io::Write as _, process::ExitCode};
 use tokio::runtime::Runtime;
 
@@ -59,6 +60,9 @@ fn run() -> Outcome<bool> {
     }
     if wanted("moves") {
         moves::measure(&mut report, &runtime)?;
+    }
+    if wanted("flags") {
+        flags::measure(&mut report)?;
     }
     write!(std::io::stdout(), "{report}")?;
     Ok(report.is_within_bars())

@@ -1,5 +1,7 @@
 //! What operators ask of a running control plane, over its gRPC.
 
+mod audit;
+mod explain;
 mod flags;
 mod limits;
 mod metrics;
@@ -8,6 +10,7 @@ mod rollout;
 mod rooms;
 mod target;
 
+pub(crate) use audit::Audit;
 pub(crate) use flags::Flags;
 pub(crate) use limits::Limits;
 pub(crate) use metrics::Metrics;

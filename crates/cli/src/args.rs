@@ -1,7 +1,7 @@
 //! The verbs of `gavel`, and where each is done.
 
 use crate::{
-    admin, dev,
+    admin, certs, dev,
     failure::{self, Failure},
     load, serve, verify,
 };
@@ -38,6 +38,11 @@ enum Verb {
     Limits(admin::Limits),
     /// Look at and change the feature flags in force.
     Flags(admin::Flags),
+    /// See who changed what.
+    Audit(admin::Audit),
+    /// Make certificates.
+    #[command(subcommand)]
+    Certs(certs::CertsVerb),
     /// Show metrics of the whole cluster.
     Metrics(admin::Metrics),
     /// Put load on a cluster and check what comes back.
@@ -73,6 +78,8 @@ impl Verb {
             Self::Nodes(verb) => Box::pin(verb.run()).await,
             Self::Limits(verb) => Box::pin(verb.run()).await,
             Self::Flags(verb) => Box::pin(verb.run()).await,
+            Self::Audit(verb) => Box::pin(verb.run()).await,
+            Self::Certs(verb) => verb.run(),
             Self::Metrics(verb) => Box::pin(verb.run()).await,
             Self::Load(args) => Box::pin(load::run(args)).await,
             Self::Verify(args) => Box::pin(verify::run(args)).await,
@@ -115,6 +122,11 @@ mod tests {
             "gavel limits set bids_per_user_max=10 batch_window_ms=50",
             "gavel flags set batching --percent 10 --by room",
             "gavel flags set -",
+            "gavel audit list --resource rooms/1 --by ann --limit 10",
+            "gavel audit watch --after 7 --json",
+            "gavel certs dev certs --nodes node-1,node-2 --hosts localhost,10.0.0.1 --days 30",
+            "gavel rooms list --endpoint https://h:7001 --ca ca.pem --cert a.pem --key a.key",
+            "gavel load --url wss://localhost:3000/ws --ca ca.pem",
             "gavel metrics --endpoint http://127.0.0.1:7001",
             "gavel load --url ws://127.0.0.1:3000/ws,ws://127.0.0.1:3001/ws --sockets 10 --duration 2s",
             "gavel load --room-ids vase --record run.jsonl",

@@ -15,6 +15,7 @@ pub(crate) struct Cluster {
     /// The nodes, by id.
     pub(crate) nodes: Vec<(String, Node)>,
     stores: Stores,
+    scheme: &'static str,
 }
 
 // === impl Cluster ===
@@ -25,15 +26,16 @@ impl Cluster {
         config: gavel_control_plane::Config,
         stores: Stores,
     ) -> Result<Self, Failure> {
+        let scheme = config.tls.grpc_scheme();
         let control = ControlPlane::start_with(config, Arc::clone(&stores.cluster))
             .await
             .map_err(|error| Failure::internal("the control plane cannot start", error))?;
-        Ok(Self { control, nodes: Vec::new(), stores })
+        Ok(Self { control, nodes: Vec::new(), stores, scheme })
     }
 
     /// Where the control plane's gRPC is reached from this machine.
     pub(crate) fn endpoint(&self) -> String {
-        grpc::reachable(self.control.grpc_addr())
+        grpc::reachable(self.scheme, self.control.grpc_addr())
     }
 
     /// Starts a node of that control plane.

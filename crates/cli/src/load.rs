@@ -28,7 +28,7 @@ mod tests;
 mod track;
 mod verify;
 
-use crate::{failure::Failure, files, output, serve, units};
+use crate::{failure::Failure, files, output, serve, trust::Trust, units};
 use futures::StreamExt as _;
 use gavel_rules::{id::RoomId, time::Millis};
 use gavel_runtime::{clock, shutdown::Shutdown, tasks};
@@ -75,6 +75,8 @@ pub(crate) struct LoadArgs {
     /// Keep every bid, answer and update in this file, for `gavel verify`.
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    #[command(flatten)]
+    trust: Trust,
     /// Print JSON for machines instead of tables for people.
     #[arg(long)]
     json: bool,
@@ -112,6 +114,7 @@ pub(crate) async fn run(mut args: LoadArgs) -> Result<(), Failure> {
 async fn execute(args: &LoadArgs, shutdown: &Shutdown) -> Result<(Arc<Shared>, Duration), Failure> {
     let sockets = usize::try_from(args.sockets).unwrap_or(usize::MAX);
     let mut shared = Shared::new(args.room_ids.len(), sockets);
+    shared.tls = args.trust.open()?;
     shared.recorder = args.record.as_deref().map(Recorder::create).transpose()?;
     let shared = Arc::new(shared);
     let stop = CancellationToken::new();

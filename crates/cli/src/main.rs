@@ -3,6 +3,7 @@
 
 mod admin;
 mod args;
+mod certs;
 mod cluster;
 mod dev;
 mod failure;
@@ -12,6 +13,7 @@ mod load;
 mod output;
 mod serve;
 mod stores;
+mod trust;
 mod units;
 mod verify;
 

@@ -1,6 +1,7 @@
 //! Amounts and durations as people write them.
 
 use gavel_rules::{amount::Amount, auction::Band, time::Millis};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// Reads `10`, `10.5` or `10.50` as major units.
 pub(crate) fn amount(text: &str) -> Result<Amount, String> {
@@ -51,9 +52,23 @@ pub(crate) fn duration(text: &str) -> Result<Millis, String> {
     if text.is_empty() { Err(wrong()) } else { Ok(Millis::new(total)) }
 }
 
+/// Writes milliseconds since the Unix epoch as a date and a time of day, in UTC.
+pub(crate) fn timestamp(ms: u64) -> String {
+    let moment = OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000);
+    let text = moment.ok().and_then(|moment| moment.format(&Rfc3339).ok());
+    text.unwrap_or_else(|| ms.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_are_written_in_utc() {
+        assert_eq!(timestamp(0), "1970-01-01T00:00:00Z");
+        assert_eq!(timestamp(1_790_000_000_120), "2026-09-21T14:13:20.12Z");
+        assert_eq!(timestamp(u64::MAX), u64::MAX.to_string());
+    }
 
     #[test]
     fn amounts_are_read_and_written_in_major_units() {

@@ -100,7 +100,9 @@ async fn open(args: &VerifyArgs) -> Result<Source, Failure> {
         (Some(path), _, _) => Ok(Source::File(kept::read_streams(path)?)),
         (None, Some(directory), _) => Source::data(directory),
         (None, None, Some(url)) => Source::redis(url),
-        (None, None, None) => Source::node(&args.node, args.target.token()).await,
+        (None, None, None) => {
+            Source::node(&args.node, args.target.token(), &args.target.tls()?).await
+        }
     }
 }
 

@@ -152,6 +152,12 @@ fn flags(dev: &Dev) {
     let flags = dev.json("flags get");
     let shares = at(&flags, "/document/flags/batching/targeting/fractional");
     assert_eq!(shares.pointer("/1/1"), Some(&Value::from(10)), "{flags}");
+    let told = dev.json("flags explain batching --user anna --room 1 --attribute plan=gold");
+    let draw = at(&told, "/draws/0");
+    assert_eq!(at(draw, "/subject"), "batching1", "drawn by the room: {told}");
+    let of = |name: &str| draw.get(name).and_then(Value::as_u64).expect("a number");
+    assert!((of("from")..of("to")).contains(&of("bucket")) && of("total") == 100, "{told}");
+    assert_eq!(at(&told, "/value"), &Value::from(of("to") == 10), "{told}");
     let unknown = dev.run("flags set no-such-flag --percent 10");
     assert_eq!(unknown.status.code(), Some(1), "{}", text(&unknown.stderr));
     let started = dev.json("flags rollout start batching off --by node --steps 5,50 --hold 1h");

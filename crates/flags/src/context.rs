@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::operators::TARGETING_KEY;
+
 /// The subject of an evaluation and what is known about it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Context {
@@ -22,6 +24,18 @@ impl Context {
     /// A subject about which nothing else is known.
     pub fn new(targeting_key: impl Into<String>) -> Self {
         Self { targeting_key: targeting_key.into(), ..Self::default() }
+    }
+
+    /// The subject of a JSON object, as OpenFeature's protocols tell it; none if
+    /// it is no object, or its `targetingKey` no text.
+    pub fn from_json(context: &Value) -> Option<Self> {
+        let mut attributes = context.as_object()?.clone();
+        let targeting_key = match attributes.remove(TARGETING_KEY) {
+            Some(key) => key.as_str()?.to_owned(),
+            None => String::new(),
+        };
+        let attributes = attributes.into_iter().collect();
+        Some(Self { targeting_key, attributes, ..Self::default() })
     }
 
     /// The same subject with one more attribute.

@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use datalogic_rs::Logic;
 use serde_json::{Map, Value as Json};
 
 use crate::error::{At, FlagError};
 use crate::evaluation::Value;
 use crate::json::Strict;
 use crate::plan::Rollout;
-use crate::targeting;
+use crate::targeting::{self, Rules};
 
 /// The longest document that is read.
 pub(crate) const DOCUMENT_BYTES_MAX: usize = 1 << 20;
@@ -24,7 +23,7 @@ pub(crate) struct Definition {
     pub(crate) variants: BTreeMap<String, Value>,
     /// A key of `variants`.
     pub(crate) default_variant: String,
-    pub(crate) rules: Option<Logic>,
+    pub(crate) rules: Option<Rules>,
     pub(crate) rollout: Option<Rollout>,
 }
 

@@ -31,6 +31,10 @@ impl At {
         Self(format!("{}[{index}]", self.0))
     }
 
+    pub(crate) fn into_path(self) -> String {
+        self.0
+    }
+
     pub(crate) fn fault(&self, message: impl Into<String>) -> FlagError {
         FlagError { path: self.0.clone(), message: message.into() }
     }

@@ -66,6 +66,21 @@ impl Flags {
         Some(choice.variant)
     }
 
+    /// Whether this is the same document, read once.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.flags, &other.flags)
+    }
+
+    /// Whether there is such a flag and it is not disabled.
+    pub(crate) fn answers(&self, key: &str) -> bool {
+        self.flags.get(key).is_some_and(|flag| flag.enabled)
+    }
+
+    /// The definition of a flag.
+    pub(crate) fn definition(&self, key: &str) -> Option<&Definition> {
+        self.flags.get(key)
+    }
+
     /// The answer of a flag for a subject, with its reason.
     pub fn evaluate(&self, key: &str, context: &Context) -> Evaluation {
         match self.choose(key, context) {
@@ -113,7 +128,7 @@ impl Flags {
         }
     }
 
-    fn value(&self, key: &str, context: &Context) -> Option<&Value> {
+    pub(crate) fn value(&self, key: &str, context: &Context) -> Option<&Value> {
         let choice = self.choose(key, context).ok().flatten()?;
         Some(choice.value)
     }
@@ -125,7 +140,7 @@ impl Flags {
             return Ok(None);
         }
         let chosen = match &flag.rules {
-            Some(rules) => run(rules, key, context)?,
+            Some(rules) => run(&rules.compiled, key, context)?,
             None => return flag.choice(&flag.default_variant, Reason::Static).map(Some),
         };
         let choice = match chosen {
@@ -146,6 +161,14 @@ impl Definition {
             .ok_or_else(|| Fault::UnknownVariant(variant.to_owned()))?;
         Ok(Choice { variant, value, reason })
     }
+}
+
+/// What a part of the rules comes to.
+pub(crate) fn value_of(rule: &Json, key: &str, context: &Context) -> Option<Json> {
+    let rule = ENGINE.compile(rule.to_string().as_str()).ok()?;
+    let arena = Bump::new();
+    let outcome = ENGINE.evaluate(&rule, data(key, context, &arena), &arena).ok()?;
+    serde_json::from_str(&outcome.to_json_string()).ok()
 }
 
 /// What the rules choose: a variant's name, or nothing.

@@ -13,13 +13,16 @@
 //! of `datalogic-rs` must stay off everywhere in the build: it would replace
 //! the operators defined here.
 
+mod cached;
 mod context;
 mod document;
 mod error;
 mod evaluation;
+mod explain;
 mod flags;
 mod json;
 mod operators;
+pub mod own;
 mod plan;
 mod rollout;
 mod semver;
@@ -27,9 +30,11 @@ mod targeting;
 #[cfg(test)]
 mod tests;
 
+pub use cached::Cached;
 pub use context::Context;
 pub use error::FlagError;
 pub use evaluation::{Evaluation, Fault, Reason, Value};
+pub use explain::Explanation;
 pub use flags::Flags;
 pub use plan::{EditError, Rollout, RolloutState, Subject};
-pub use rollout::{bucket, murmur3_32, share_of};
+pub use rollout::{Draw, bucket, draw, murmur3_32};

@@ -9,7 +9,7 @@ use datalogic_rs::bumpalo::Bump;
 use datalogic_rs::operator::EvalContext;
 use datalogic_rs::{ArenaExt, CustomOperator, DataValue, Engine, EvaluationConfig, Result};
 
-use crate::rollout::share_of;
+use crate::rollout::draw;
 use crate::semver::Version;
 
 /// The key under which rules find the flag and the time.
@@ -54,7 +54,7 @@ impl CustomOperator for Fractional {
         let subject = subject.or(own.as_deref());
         let chosen = subject.and_then(|subject| {
             let weights: Option<Vec<u32>> = buckets.iter().map(|b| weight(b)).collect();
-            buckets.get(share_of(subject, &weights?)?)
+            buckets.get(draw(subject, &weights?)?.share)
         });
         let variant = chosen.and_then(|bucket| bucket.as_array()?.first());
         Ok(match variant {

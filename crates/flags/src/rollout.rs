@@ -31,19 +31,40 @@ pub fn bucket(hash: u32, total: u32) -> u32 {
     u32::try_from(place).unwrap_or(u32::MAX)
 }
 
+/// Where a subject falls among shares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draw {
+    /// What was hashed.
+    pub subject: String,
+    /// Its bucket, of `0..total`.
+    pub bucket: u32,
+    /// How many buckets there are.
+    pub total: u32,
+    /// Which share holds the bucket.
+    pub share: usize,
+    /// The first bucket of that share.
+    pub from: u32,
+    /// The first bucket behind it.
+    pub to: u32,
+}
+
 /// Which of `weights` the subject falls into; none if they sum to zero or to
 /// more than 2^31 - 1.
-pub fn share_of(subject: &str, weights: &[u32]) -> Option<usize> {
+pub fn draw(subject: &str, weights: &[u32]) -> Option<Draw> {
     let total = weights
         .iter()
         .try_fold(0_u32, |sum, weight| sum.checked_add(*weight))
         .filter(|total| (1..=TOTAL_WEIGHT_MAX).contains(total))?;
-    let place = bucket(murmur3_32(subject.as_bytes(), 0), total);
-    let mut end = 0_u32;
-    weights.iter().position(|weight| {
-        end += weight;
-        place < end
-    })
+    let bucket = bucket(murmur3_32(subject.as_bytes(), 0), total);
+    let mut from = 0_u32;
+    for (share, weight) in weights.iter().enumerate() {
+        let to = from + weight;
+        if bucket < to {
+            return Some(Draw { subject: subject.to_owned(), bucket, total, share, from, to });
+        }
+        from = to;
+    }
+    None
 }
 
 fn scramble(block: u32) -> u32 {

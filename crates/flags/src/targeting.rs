@@ -6,7 +6,7 @@ use datalogic_rs::Logic;
 use serde_json::{Map, Value};
 
 use crate::error::{At, FlagError};
-use crate::operators::ENGINE;
+use crate::operators::{ENGINE, FLAGD, TIMESTAMP};
 use crate::rollout::TOTAL_WEIGHT_MAX;
 
 const REF: &str = "$ref";
@@ -15,13 +15,49 @@ const REF: &str = "$ref";
 /// resolved, since references to references grow without bound.
 const NODES_MAX: usize = 10_000;
 
+/// The rules of one flag.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    /// With every reference resolved.
+    pub(crate) resolved: Value,
+    /// The same, ready to run.
+    pub(crate) compiled: Logic,
+}
+
+// === impl Rules ===
+
+impl Rules {
+    /// Whether they look at the time.
+    pub(crate) fn read_the_time(&self) -> bool {
+        let whole = format!("{FLAGD}.{TIMESTAMP}");
+        let parts = [Value::from(FLAGD), Value::from(TIMESTAMP)];
+        let reads = |node: &Value| match node {
+            Value::String(text) => *text == whole,
+            Value::Array(items) => *items == parts,
+            Value::Object(rule) => rule.contains_key("now"),
+            Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        };
+        any(&self.resolved, &reads)
+    }
+}
+
+/// Whether something holds of a node or of one within it.
+fn any(node: &Value, holds: &impl Fn(&Value) -> bool) -> bool {
+    holds(node)
+        || match node {
+            Value::Array(items) => items.iter().any(|item| any(item, holds)),
+            Value::Object(object) => object.values().any(|value| any(value, holds)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        }
+}
+
 /// Compiles the rules of one flag; empty rules are none.
 pub(crate) fn compile(
     rules: &Value,
     at: &At,
     evaluators: &Map<String, Value>,
     variants: &BTreeSet<&str>,
-) -> Result<Option<Logic>, FlagError> {
+) -> Result<Option<Rules>, FlagError> {
     let Some(object) = rules.as_object() else {
         return Err(at.fault("rules must be an object"));
     };
@@ -33,8 +69,8 @@ pub(crate) fn compile(
     check_operators(&resolved, at)?;
     check_results(&resolved, at, variants)?;
     let text = resolved.to_string();
-    let logic = ENGINE.compile(text.as_str());
-    logic.map(Some).map_err(|e| at.fault(e.to_string()))
+    let compiled = ENGINE.compile(text.as_str()).map_err(|e| at.fault(e.to_string()))?;
+    Ok(Some(Rules { resolved, compiled }))
 }
 
 /// Checks what `$evaluators` holds, also where no flag refers to it.

@@ -1,6 +1,8 @@
 //! Documents, targeting and rollouts.
 
 mod documents;
+mod explain;
+mod own;
 mod rollouts;
 mod targeting;
 

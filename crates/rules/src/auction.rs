@@ -46,6 +46,8 @@ pub const BIDS_MAX: u64 = 1_000_000;
 pub struct Auction {
     stored: Fold,
     draft: Option<Box<Draft>>,
+    /// What the next round that opens is pinned to.
+    soft_close: Option<ExtensionMode>,
 }
 
 /// Events that are proposed but not yet stored.
@@ -151,6 +153,6 @@ impl Auction {
     /// The auction that a snapshot was taken of.
     #[must_use]
     pub fn from_snapshot(snapshot: AuctionSnapshot) -> Self {
-        Self { stored: snapshot.into_fold(), draft: None }
+        Self { stored: snapshot.into_fold(), ..Self::default() }
     }
 }

@@ -1,16 +1,17 @@
-//! Plain HTTP for both planes: our own accept loop in front of axum, with the
-//! limits that `axum::serve` does not have. A head that does not come whole in
-//! time, or is too large, ends its connection; an accept that fails does not
-//! end the loop.
+//! HTTP for both planes: our own accept loop in front of axum, with TLS where a
+//! certificate is set, and with the limits that `axum::serve` does not have. A
+//! head that does not come whole in time, or is too large, ends its connection;
+//! an accept that fails does not end the loop.
 
 pub mod proxy;
 #[cfg(test)]
 mod tests;
 
 use crate::{
-    net::{TcpListener, TcpStream},
+    net::{self, TcpListener, TcpStream},
     proxies::Proxies,
     tasks,
+    tls::{self, Tls},
 };
 use axum::Router;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -22,8 +23,6 @@ use tower::ServiceExt as _;
 const HEADERS_MAX: usize = 64;
 /// Bytes of one request head.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
-/// Pause after the process ran out of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The address a connection came from; every request has it as an extension.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +31,8 @@ pub struct Peer(pub IpAddr);
 /// How connections come in.
 #[derive(Debug, Clone)]
 pub struct Door {
+    /// With which certificate, if with any.
+    pub tls: Tls,
     /// How long a request head may take, and a header in front of it.
     pub header_timeout: Duration,
     /// Whose connections begin with a [`proxy`] header, which says where they come from.
@@ -42,38 +43,14 @@ pub struct Door {
 /// was upgraded is not under way any more.
 pub async fn serve(listener: TcpListener, router: Router, door: Door, stop: CancellationToken) {
     let open = TaskTracker::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = stop.cancelled() => break,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                let peer = Peer(peer.ip());
-                let served = connection(router.clone(), stream, peer, door.clone(), stop.clone());
-                drop(tasks::spawn("http.connection", open.track_future(served)));
-            }
-            // A peer that left early is not our trouble; without descriptors
-            // the next accept would fail at once as well.
-            Err(error) if is_of_peer(&error) => {}
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
+    while let Some((stream, peer)) = stop.run_until_cancelled(net::accept(&listener)).await {
+        let peer = Peer(peer.ip());
+        let served = connection(router.clone(), stream, peer, door.clone(), stop.clone());
+        drop(tasks::spawn("http.connection", open.track_future(served)));
     }
     drop(listener);
     open.close();
     open.wait().await;
-}
-
-fn is_of_peer(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-    )
 }
 
 async fn connection(
@@ -87,15 +64,17 @@ async fn connection(
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let introduced = tokio::select! {
-        introduced = introduce(&mut stream, peer, &door) => introduced,
-        () = stop.cancelled() => return,
+    let opened = async {
+        // What a proxy says comes before anything that its client says.
+        let peer = introduce(&mut stream, peer, &door).await?;
+        Ok::<_, io::Error>((door.tls.accept(tls::Door::Web, stream).await?, peer))
     };
-    let peer = match introduced {
-        Ok(peer) => peer,
-        Err(error) => {
-            return tracing::debug!(%error, peer = %peer.0, "a proxy did not say for whom");
+    let (stream, peer) = match stop.run_until_cancelled(opened).await {
+        Some(Ok(opened)) => opened,
+        Some(Err(error)) => {
+            return tracing::debug!(%error, peer = %peer.0, "a connection came to nothing");
         }
+        None => return,
     };
     let service = hyper::service::service_fn(move |mut request: hyper::Request<_>| {
         request.extensions_mut().insert(peer);

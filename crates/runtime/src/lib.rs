@@ -1,6 +1,6 @@
 //! What every Gavel process needs below its own logic: clock, tasks, shutdown,
-//! sockets, configuration, telemetry, Redis, a store on disk, retries, HTTP, and
-//! gRPC defaults.
+//! sockets, TLS, configuration, telemetry, Redis, a store on disk, retries, HTTP,
+//! and gRPC defaults.
 //!
 //! This crate imports no other crate of the workspace, and it is the only one
 //! that may read the clock, the environment, or start a bare task. Everything
@@ -19,3 +19,4 @@ pub mod redis;
 pub mod shutdown;
 pub mod tasks;
 pub mod telemetry;
+pub mod tls;

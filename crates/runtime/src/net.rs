@@ -3,6 +3,7 @@
 
 #[cfg(gavel_sim)]
 mod simulated;
+mod stream;
 
 #[cfg(not(gavel_sim))]
 pub use tokio::net::{TcpListener, TcpStream};
@@ -10,14 +11,17 @@ pub use tokio::net::{TcpListener, TcpStream};
 #[cfg(gavel_sim)]
 pub use simulated::{TcpListener, TcpStream};
 
-#[cfg(gavel_sim)]
-use futures::Stream;
-use std::{io, net::SocketAddr};
+pub use stream::Stream;
+
+use crate::tls::Tls;
+use std::{io, net::SocketAddr, time::Duration};
 use tonic::transport::{Channel, Endpoint};
 
 /// Connections that may wait to be accepted.
 #[cfg(not(gavel_sim))]
 const LISTEN_BACKLOG: i32 = 4096;
+/// Pause after the process ran out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Listens on an address.
 ///
@@ -43,28 +47,63 @@ pub async fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(addr).await
 }
 
+/// The next connection, and where it comes from. An accept that fails does not
+/// end the wait.
+pub async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            // A peer that left early is not our trouble; without descriptors
+            // the next accept would fail at once as well.
+            Err(error) if is_of_peer(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn is_of_peer(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+    )
+}
+
+/// Connects to a port of a host.
+///
+/// # Errors
+/// If nobody listens there.
+pub async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    TcpStream::connect((host, port)).await
+}
+
+/// Connects to the HTTP of a host, at its usual port unless one is given.
+///
+/// # Errors
+/// If nobody listens there, or it is not who it should be.
+pub async fn reach_web(
+    host: &str,
+    port: Option<u16>,
+    secure: bool,
+    tls: &Tls,
+) -> io::Result<Stream> {
+    let stream = connect(host, port.unwrap_or(if secure { 443 } else { 80 })).await?;
+    stream.set_nodelay(true)?;
+    if secure { tls.connect_to_web(host, stream).await } else { Ok(stream.into()) }
+}
+
 /// Ends this side of a stream; the peer's may go on. One that is gone already
 /// needs no telling.
-pub fn end_writes(stream: &TcpStream) {
+fn end_writes(stream: &TcpStream) {
     #[cfg(not(gavel_sim))]
     drop(socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write));
     #[cfg(gavel_sim)]
     stream.end_writes();
-}
-
-/// What a gRPC server serves: the connections of a listener, as they come.
-#[cfg(not(gavel_sim))]
-pub fn incoming(listener: TcpListener) -> tonic::transport::server::TcpIncoming {
-    tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true))
-}
-
-/// What a gRPC server serves: the connections of a listener, as they come.
-#[cfg(gavel_sim)]
-pub fn incoming(listener: TcpListener) -> impl Stream<Item = io::Result<TcpStream>> {
-    futures::stream::unfold(listener, async |listener| {
-        let accepted = listener.accept().await.map(|(stream, _)| stream);
-        Some((accepted, listener))
-    })
 }
 
 /// A channel that connects at its first call and again after each loss.

@@ -21,7 +21,9 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 mod context;
 mod environment;
 
-pub use context::{TRACEPARENT_BYTES_MAX, inject, inject_from, link, parent_of};
+pub use context::{
+    TRACEPARENT_BYTES_MAX, child_of_one, inject, inject_from, link_all, parent_of, unsampled,
+};
 pub use environment::{VARIABLES, Variable};
 
 /// How long the last spans may take to leave at the end of the process.

@@ -102,7 +102,7 @@ async fn be_traced(end: &str) {
     tracing::info!(seq = 7, "told");
     tracing::debug!("not told");
     let fanout = tracing::info_span!("room.fanout");
-    telemetry::link(&fanout, sent.as_deref().unwrap_or_default());
+    telemetry::link_all(&fanout, sent.as_deref().into_iter());
     drop((bid, fanout));
     if end == "Flush" {
         guard.flush().await;

@@ -6,6 +6,7 @@
 //! [`Failover`] is a primary with a replica, behind an address that leads to
 //! one of them.
 
+mod authority;
 pub mod blocking;
 mod cluster;
 mod failover;
@@ -14,6 +15,7 @@ mod process;
 mod sentinels;
 mod switch;
 
+pub use authority::{Authority, Issued};
 pub use cluster::RedisCluster;
 pub use failover::Failover;
 pub use member::Member;

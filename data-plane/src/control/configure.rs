@@ -2,7 +2,7 @@
 //! reason while the last good ones stay.
 
 use crate::{node::Shell, settings::Limits};
-use gavel_flags::Flags;
+use gavel_flags::own;
 use gavel_proto::config::v1::{
     self as wire, config_service_client::ConfigServiceClient, resource::Kind,
 };
@@ -43,7 +43,8 @@ async fn stream(
     refused: &mut Refused,
 ) -> anyhow::Result<()> {
     // Every replica serves documents; they need not all come from the leader.
-    let mut client = ConfigServiceClient::new(grpc::channel(&shell.control.endpoints.any())?);
+    let mut client =
+        ConfigServiceClient::new(grpc::channel(&shell.control.endpoints.any(), &shell.tls)?);
     let (sender, receiver) = mpsc::channel(16);
     sender.try_send(answer(shell, 0, refused.0.values().cloned().collect()))?;
     let mut stream = client.stream_config(ReceiverStream::new(receiver)).await?.into_inner();
@@ -72,7 +73,7 @@ impl Refused {
                 ("limits", put)
             }
             Kind::Flags(document) => {
-                let good = Flags::parse(&document).map_err(|error| error.to_string());
+                let good = own::load(&document).map_err(|error| error.to_string());
                 let put = good.map(|good| {
                     shell.live.set_flags(good, version);
                     shell.kept.flags(&document, version);

@@ -92,7 +92,7 @@ async fn session(
     meter: &mut Meter,
     backoff: &mut Backoff,
 ) -> anyhow::Result<Ended> {
-    let mut client = FleetServiceClient::new(grpc::channel(endpoint)?);
+    let mut client = FleetServiceClient::new(grpc::channel(endpoint, &shell.tls)?);
     let (sender, receiver) = mpsc::channel(QUEUE_MAX);
     sender.try_send(message(Up::Register(register(shell))))?;
     let opened =

@@ -27,7 +27,7 @@ pub(super) async fn run(shell: Arc<Shell>) {
 
 async fn stream(shell: &Arc<Shell>, backoff: &mut Backoff) -> anyhow::Result<()> {
     let endpoint = shell.control.endpoints.leader_or_any();
-    let mut client = TelemetryServiceClient::new(grpc::channel(&endpoint)?);
+    let mut client = TelemetryServiceClient::new(grpc::channel(&endpoint, &shell.tls)?);
     let (sender, receiver) = mpsc::channel(4);
     let reports = async {
         let mut tick = tokio::time::interval(INTERVAL);

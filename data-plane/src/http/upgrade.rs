@@ -23,7 +23,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use gavel_rules::id::SessionId;
-use gavel_runtime::{http::Peer, net::TcpStream, tasks};
+use gavel_runtime::{http::Peer, net::Stream, tasks};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use std::{
@@ -159,8 +159,8 @@ fn start(
     visitor: Visitor,
     dialect: Dialect,
 ) {
-    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
-        tracing::error!("an upgraded connection is no TCP stream");
+    let Ok(parts) = upgraded.downcast::<TokioIo<Stream>>() else {
+        tracing::error!("an upgraded connection is none of ours");
         return;
     };
     // An empty rest of hyper's buffer would keep the whole buffer.
@@ -185,7 +185,7 @@ fn start(
 /// there is one for every socket, see [`FUTURE_BYTES_MAX`].
 fn serve(
     shell: &Arc<Shell>,
-    stream: TcpStream,
+    stream: Stream,
     mut early: Vec<u8>,
     (node, place): (NodePlace, Place),
     (identity, guest): Visitor,
@@ -193,16 +193,18 @@ fn serve(
 ) -> impl Future<Output = ()> + use<> {
     let session = draw_session();
     let socket = Arc::new(Socket::new(stream));
-    shell.wheel.add(&socket, &shell.live);
+    let opened_for = identity.user.clone();
     let machine = Session::new(session.clone(), dialect, identity, &shell.live.get().limits);
     let member = Arc::new(Member {
         socket,
         session,
+        opened_for,
         dialect,
         refused_by: Mutex::default(),
         refusals: AtomicU32::default(),
         seats: Mutex::new(Seats::of(place)),
     });
+    shell.wheel.add(&member, shell);
     let entry = Entry::new(shell, &member, node);
     if shell.stop.is_cancelled() {
         member.socket.close(CloseCode::GoingAway);

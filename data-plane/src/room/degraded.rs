@@ -1,7 +1,8 @@
 //! What a room's viewers are told while nobody can decide its bids.
 //!
-//! An owner or a deputy whose store is away, and a node that finds no owner,
-//! keep the last state and refuse bids. After a moment that is said, so that a
+//! An owner or a deputy whose store is away, a node that finds no owner, and one
+//! that may not decide in the place of an owner out of its reach, keep the last
+//! state and refuse bids. After a moment that is said, so that a
 //! page does not show a price as live that may be old; and said again when it
 //! is over. Edges hear of it from the owner.
 
@@ -78,7 +79,7 @@ impl Room {
     fn decides(&self) -> bool {
         match &self.role {
             Role::Owner(owner) => owner.phase == Phase::Ready,
-            Role::Edge(_) => !self.undecided.by_owner,
+            Role::Edge(edge) => !(self.undecided.by_owner || edge.lost),
             Role::Resolving => false,
         }
     }

@@ -31,11 +31,10 @@ impl Room {
         match &mut self.role {
             Role::Edge(edge) if edge.link.url() == relay_url => edge.lost = down,
             Role::Owner(owner) if !down => {
-                let edge = owner.stands_in_for().filter(|edge| edge.link.url() == relay_url);
-                let Some(edge) = edge else { return };
-                let (lost, relay_url) = (edge.owner.clone(), edge.link.url().to_owned());
-                let (epoch, rules) = (owner.epoch(), None);
-                owner.leave_to(Assignment { epoch, owner: Some(lost), relay_url, rules });
+                let next = owner.stood_in_for().filter(|next| next.relay_url == relay_url);
+                if let Some(next) = next {
+                    owner.leave_to(next);
+                }
             }
             Role::Edge(_) | Role::Owner(_) | Role::Resolving => {}
         }
@@ -57,7 +56,7 @@ impl Room {
     pub(super) fn stand_in(&mut self) {
         let lost = matches!(&self.role, Role::Edge(edge) if edge.lost);
         let needed = self.hub.len() > 0 || self.has_waiting();
-        if !lost || !needed || self.prepared.is_some() {
+        if !lost || !needed || self.prepared.is_some() || !self.may_stand_in() {
             return;
         }
         let Role::Edge(edge) = std::mem::replace(&mut self.role, Role::Resolving) else { return };
@@ -65,6 +64,22 @@ impl Room {
         self.shell.metrics.stood_in();
         let now = self.shell.now();
         self.role = Role::Owner(Box::new(Owner::deputy(self.epoch, edge, now)));
+    }
+
+    /// Leaves the room to its owner again where the flags no longer let this
+    /// node decide; bids then wait for that owner, or are told that nothing is known.
+    pub(super) fn step_back(&mut self) {
+        let may_stand_in = self.may_stand_in();
+        let Role::Owner(owner) = &mut self.role else { return };
+        if let Some(next) = owner.stood_in_for().filter(|_| !may_stand_in) {
+            owner.leave_to(next);
+        }
+    }
+
+    /// Whether the flags let this node decide in the place of an owner.
+    pub(super) fn may_stand_in(&mut self) -> bool {
+        let settings = self.shell.live.get();
+        self.flags(&settings).degraded_path
     }
 
     /// Whether an assignment names the owner that this node stands in for: that
@@ -81,6 +96,13 @@ impl Room {
 // === impl Owner ===
 
 impl Owner {
+    /// The owner that this node stands in for, as the one to go on.
+    fn stood_in_for(&self) -> Option<Assignment> {
+        let edge = self.stands_in_for()?;
+        let (owner, relay_url) = (Some(edge.owner.clone()), edge.link.url().to_owned());
+        Some(Assignment { epoch: self.epoch(), owner, relay_url, rules: None })
+    }
+
     /// Whether others may append as well.
     pub(super) fn is_contested(&self, now: Timestamp) -> bool {
         self.stands_in_for().is_some() || self.watchful_until > now

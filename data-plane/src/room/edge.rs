@@ -93,9 +93,13 @@ impl Room {
 
     /// Passes on the bids of this node's sockets.
     pub(super) fn advance_edge(&mut self, now: Timestamp) {
+        let nobody_stands_in = self.prepared.is_none() && !self.may_stand_in();
         for ask in std::mem::take(&mut self.bids) {
             let Role::Edge(edge) = &self.role else { return };
-            if ask.is_relayed() && self.prepared.is_some() {
+            if edge.lost && nobody_stands_in {
+                // A link that is down would keep it for as long as it tries.
+                ask.unavailable(&self.shell, &self.id, self.hub.view());
+            } else if ask.is_relayed() && self.prepared.is_some() {
                 // Its sender heard before us that we own the room.
                 self.bids.push_back(ask);
             } else if ask.is_relayed() && edge.forward_until <= now {
@@ -116,12 +120,13 @@ impl Room {
     pub(super) fn publish(&mut self, view: View, traceparents: &[String]) {
         let span = tracing::info_span!("room.fanout", room.id = %self.id, seq = view.seq.get(),
             recipients = self.hub.len());
-        for traceparent in traceparents.iter().take(32) {
-            gavel_runtime::telemetry::link(&span, traceparent);
-        }
+        let bids = traceparents.iter().map(String::as_str).take(32);
+        gavel_runtime::telemetry::link_all(&span, bids);
         let started = gavel_runtime::clock::monotonic();
         self.recent.push(view.clone());
-        span.in_scope(|| self.hub.publish(view, &self.shell.live.get(), self.shell.now()));
+        let settings = self.shell.live.get();
+        let batches = self.flags(&settings).batches(&settings);
+        span.in_scope(|| self.hub.publish(view, batches, self.shell.now()));
         self.shell.metrics.fanned_out(self.hub.len(), started.elapsed());
         self.shell.rooms.sends(self.hub.len());
         self.load.sends(self.hub.len());

@@ -10,7 +10,8 @@ use crate::{
         frame,
         json::{self, ClientError, Dialect, Standing},
     },
-    settings::{Delivery, Settings, Subjects},
+    flags::{Batches, Delivery},
+    settings::Settings,
     socket::BACKLOG_BYTES_MAX,
 };
 use bytes::Bytes;
@@ -42,6 +43,15 @@ const RESUME_BYTES_MAX: usize = BACKLOG_BYTES_MAX / 2;
 struct Class {
     dialect: Dialect,
     delivery: Delivery,
+}
+
+/// What a socket is told when it is seated, beside the state.
+#[derive(Debug, Default)]
+pub(super) struct Greeting<'a> {
+    /// What it missed, if that is known.
+    pub(super) missed: Option<Missed<'a>>,
+    /// Where the room's owner takes sockets, for one that is to go there.
+    pub(super) suggested: Option<&'a str>,
 }
 
 /// The sockets of one room on this node.
@@ -110,16 +120,17 @@ impl Hub {
         &mut self,
         member: &Arc<Member>,
         user: UserId,
-        missed: Option<Missed<'_>>,
+        greeting: Greeting<'_>,
         settings: &Settings,
         now: Timestamp,
     ) {
         self.leave(&member.session);
         let class = self.class_of(member, &user, settings);
         if let Some(view) = &self.view {
-            let resumed = missed.and_then(|missed| self.resumed(class, view, &missed, now));
+            let Greeting { missed, suggested } = greeting;
+            let standing = Standing { suggested, ..self.standing(now) };
+            let resumed = missed.and_then(|missed| self.resumed(class, view, &missed, standing));
             let frame = resumed.unwrap_or_else(|| {
-                let standing = self.standing(now);
                 frame::text(json::state(class.dialect, &self.room, view, standing).as_bytes())
             });
             member.socket.send(&frame);
@@ -146,7 +157,8 @@ impl Hub {
         self.view = Some(view);
         self.generation = generation;
         let Some(view) = self.view.as_ref().filter(|_| news) else { return };
-        let standing = Standing { generation, viewers: self.seats.len(), now };
+        let viewers = self.seats.len();
+        let standing = Standing { generation, viewers, now, suggested: None };
         for (class, lane) in &mut self.lanes {
             // The state says all that the batch would have said.
             lane.batch.clear();
@@ -158,19 +170,21 @@ impl Hub {
     }
 
     /// Tells all members what one event changed.
-    pub(super) fn publish(&mut self, after: View, settings: &Settings, now: Timestamp) {
+    pub(super) fn publish(&mut self, after: View, batches: Batches, now: Timestamp) {
         let Some(before) = self.view.replace(after) else { return };
         let Some(after) = &self.view else { return };
         let standing = self.standing(now);
         for (class, lane) in &mut self.lanes {
             let text = json::event(class.dialect, &self.room, Some(&before), after, class.delivery);
             let resync = || json::state(class.dialect, &self.room, after, standing);
-            if class.delivery.batching && settings.limits.batch_window.get() > 0 {
+            let waits = batches.window.get() > 0;
+            // Where none is to wait any more, some may still: they go first.
+            if class.delivery.batching && (waits || !lane.batch.is_empty()) {
                 lane.batch.push(text);
-                if lane.batch.len() >= settings.limits.batch_messages_max {
+                if !waits || lane.batch.len() >= batches.messages_max {
                     lane.flush(resync);
                 } else if lane.waits.is_none() {
-                    lane.waits = Some((now, settings.limits.batch_window));
+                    lane.waits = Some((now, batches.window));
                 }
             } else {
                 lane.send(&text, resync);
@@ -259,13 +273,9 @@ impl Hub {
     }
 
     fn class_of(&self, member: &Member, user: &UserId, settings: &Settings) -> Class {
-        let subjects = Subjects {
-            user: Some(user),
-            room: Some(&self.room),
-            session: Some(&member.session),
-            node: Some(&self.node),
-        };
-        Class { dialect: member.dialect, delivery: settings.delivery(subjects) }
+        let seat = member.whom(user, &self.room, &self.node);
+        let delivery = Delivery::of(&settings.flags, seat);
+        Class { dialect: member.dialect, delivery }
     }
 
     /// What a member missed, as it would have come to its class; none if that
@@ -275,13 +285,12 @@ impl Hub {
         class: Class,
         view: &View,
         missed: &Missed<'_>,
-        now: Timestamp,
+        standing: Standing<'_>,
     ) -> Option<Bytes> {
         let Class { dialect, delivery } = class;
         let behind = u64::try_from(missed.views.len()).unwrap_or(u64::MAX);
         let from = Seq::new(view.seq.get().saturating_sub(behind));
-        let mut texts =
-            vec![json::resumed(dialect, &self.room, from, view.seq, self.standing(now))];
+        let mut texts = vec![json::resumed(dialect, &self.room, from, view.seq, standing)];
         let mut before = missed.known;
         for after in &missed.views {
             texts.push(json::event(dialect, &self.room, before, after, delivery));
@@ -296,8 +305,9 @@ impl Hub {
         (frame.len() <= RESUME_BYTES_MAX).then_some(frame)
     }
 
-    fn standing(&self, now: Timestamp) -> Standing {
-        Standing { generation: self.generation, viewers: self.seats.len(), now }
+    fn standing(&self, now: Timestamp) -> Standing<'static> {
+        let (generation, viewers) = (self.generation, self.seats.len());
+        Standing { generation, viewers, now, suggested: None }
     }
 
     fn tell_outbid(&self, before: &View) {

@@ -317,8 +317,10 @@ impl Room {
 
     /// One turn of decisions: what the clock demands, else a command, else bids.
     fn decide(&mut self, now: Timestamp) {
+        let soft_close = self.flags(&self.shell.live.get()).soft_close;
         let Role::Owner(owner) = &mut self.role else { return };
         let mut actions = Vec::new();
+        owner.auction.step(auction::Input::Flags { soft_close }, now, &mut actions);
         owner.credit(self.shell.contact.lost_since(), now, &mut actions);
         if actions.is_empty() {
             owner.wake_at = owner.auction.step(auction::Input::Tick, now, &mut actions);
@@ -409,11 +411,8 @@ impl Room {
         let (shell, id) = (Arc::clone(&self.shell), self.id.clone());
         let span = tracing::info_span!("store.append", room.id = %id, epoch = epoch.get(),
             seq = expected.get(), events = events.len());
-        let mut bids = owner.batch.iter().filter_map(|(ask, _)| ask.traceparent.as_deref());
-        if let Some(first) = bids.next() {
-            telemetry::parent_of(&span, first);
-        }
-        bids.take(31).for_each(|traceparent| telemetry::link(&span, traceparent));
+        let bids = owner.batch.iter().filter_map(|(ask, _)| ask.traceparent.as_deref());
+        telemetry::child_of_one(&span, bids.take(32));
         let append = async move {
             let (started, stamp) = (gavel_runtime::clock::monotonic(), shell.store.stamp());
             let outcome = shell.store.append(&id, epoch, expected, guard, &events).await;

@@ -297,7 +297,8 @@ async fn attach(
     link: &Arc<Link>,
     backoff: &mut Backoff,
 ) -> Result<Ended, anyhow::Error> {
-    let mut client = RelayServiceClient::new(grpc::channel_to_peer(&link.url)?);
+    let channel = grpc::channel_to_node(&link.url, &shell.tls, link.owner.as_ref())?;
+    let mut client = RelayServiceClient::new(channel);
     let (sender, receiver) = mpsc::channel(QUEUE_MAX);
     let hello = Up::Hello(wire::Hello { node_id: shell.id.to_string() });
     sender.try_send(wire::AttachRequest { kind: Some(hello) })?;

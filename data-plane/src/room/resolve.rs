@@ -280,6 +280,7 @@ mod tests {
                 node_id: (*node).to_owned(),
                 relay_url: format!("http://{node}:8090"),
                 weight: 100,
+                ..wire::Peer::default()
             };
             let here = peers.iter().map(peer).collect();
             shell.peers.told(wire::Peers { here, gone: Vec::new() });

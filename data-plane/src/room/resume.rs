@@ -10,16 +10,20 @@
 //! What no ring holds is told as the whole state.
 
 use super::{
-    Edge, Member, Watch, recent,
+    Edge, Member, Watch,
+    hub::Greeting,
+    recent,
     task::{Role, Room},
 };
 use crate::{auth::Identity, settings::Settings};
+use gavel_flags::own;
 use gavel_proto::{
     convert::RoomSnapshot,
     relay::v1::{self as wire, attach_response::Kind},
 };
 use gavel_rules::{
     auction::View,
+    id::UserId,
     order::{Epoch, Generation, Position},
     time::Timestamp,
 };
@@ -44,10 +48,24 @@ impl Room {
         let Joining { member, identity, since, .. } = joining;
         let now_at = self.position();
         let missed = since.and_then(|since| self.recent.after(since, now_at));
-        self.hub.join(&member, identity.user, missed, settings, now);
+        let suggested = self.suggested(&member, &identity.user, settings);
+        let greeting = Greeting { missed, suggested: suggested.as_deref() };
+        self.hub.join(&member, identity.user, greeting, settings, now);
         if let Some(degraded) = self.degraded(member.dialect, now) {
             member.socket.send(&degraded);
         }
+    }
+
+    /// Where the owner's node takes sockets, for one that is to go there.
+    fn suggested(&self, member: &Member, user: &UserId, settings: &Settings) -> Option<String> {
+        let Role::Edge(edge) = &self.role else { return None };
+        if edge.lost
+            || !own::STEERING.answer(&settings.flags, member.whom(user, &self.id, &self.shell.id))
+        {
+            return None;
+        }
+        let peer = self.shell.peers.get(&edge.owner)?;
+        Some(peer.public_url).filter(|url| !url.is_empty())
     }
 
     /// Goes on to a state that was read or told, with the states that led to it.

@@ -14,9 +14,12 @@ use super::{
 };
 use crate::{
     codec::json::{ClientError, ErrorCode},
+    flags::RoomFlags,
     node::Shell,
+    settings::Settings,
 };
 use futures::future::{BoxFuture, OptionFuture};
+use gavel_flags::Cached;
 use gavel_rules::{
     auction::{GuestAccess, RejectReason, Verdict, View},
     id::{RoomId, SessionId},
@@ -41,6 +44,8 @@ pub(super) struct Room {
     pub(super) id: RoomId,
     pub(super) shell: Arc<Shell>,
     pub(super) hub: Hub,
+    /// What the flags decide here.
+    flags: Cached<RoomFlags>,
     pub(super) role: Role,
     pub(super) epoch: Epoch,
     pub(super) load: Arc<RoomLoad>,
@@ -107,6 +112,7 @@ impl Room {
             id,
             shell,
             hub,
+            flags: Cached::default(),
             role: Role::Resolving,
             epoch: Epoch::default(),
             load: Arc::default(),
@@ -158,8 +164,15 @@ impl Room {
             Input::StoreChanged => self.on_store_changed(),
             Input::SettingsChanged => {
                 self.hub.reclass(&self.shell.live.get(), self.shell.now());
+                self.step_back();
             }
         }
+    }
+
+    /// What the flags decide here as of now.
+    pub(super) fn flags(&mut self, settings: &Settings) -> RoomFlags {
+        let (id, node) = (&self.id, &self.shell.id);
+        self.flags.get(&settings.flags, || RoomFlags::of(&settings.flags, id, node))
     }
 
     /// Does what can be done now; returns when to come again.

@@ -5,10 +5,12 @@ use crate::{
     auth::GuestToken,
     close::CloseCode,
     codec::frame::{self, Decoder, Incoming},
+    heartbeat,
     node::Shell,
     room::Member,
     seats,
     session::{Action, Input, Session},
+    settings::Limits,
 };
 use std::{
     cell::RefCell,
@@ -65,14 +67,17 @@ impl Pump {
                 }
                 Want::End => return self.closed(1006),
             };
-            let ready = tokio::select! {
-                ready = socket.stream.ready(interest) => ready,
-                () = socket.wake.notified() => continue,
-            };
-            if ready.is_err() {
-                return self.closed(1006);
+            let reads = interest == Interest::READABLE;
+            if !(reads && socket.stream.has_unread()) {
+                let ready = tokio::select! {
+                    ready = socket.stream.ready(interest) => ready,
+                    () = socket.wake.notified() => continue,
+                };
+                if ready.is_err() {
+                    return self.closed(1006);
+                }
             }
-            if interest == Interest::WRITABLE {
+            if !reads {
                 socket.flush();
             } else if !self.read() {
                 return self.closed(1006);
@@ -144,7 +149,14 @@ impl Pump {
         if let Input::NotJoined(room) = input {
             seats::not_joined(&self.member, room);
         }
-        self.session.step(input, self.shell.now(), &settings.limits, &mut actions);
+        if matches!(input, Input::Opened(_) | Input::Identified(_)) {
+            // The welcome tells what is this socket's own.
+            let heartbeat_interval = heartbeat::interval(&self.shell, &self.member);
+            let limits = Limits { heartbeat_interval, ..settings.limits.clone() };
+            self.session.step(input, self.shell.now(), &limits, &mut actions);
+        } else {
+            self.session.step(input, self.shell.now(), &settings.limits, &mut actions);
+        }
         for action in actions {
             self.act(action);
         }

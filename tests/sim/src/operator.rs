@@ -8,7 +8,7 @@ use gavel_proto::admin::v1::{
     self as admin, limit_service_client::LimitServiceClient, room_service_client::RoomServiceClient,
 };
 use gavel_rules::{auction::AuctionRules, id::RoomId};
-use gavel_runtime::grpc;
+use gavel_runtime::{grpc, tls::Tls};
 use rand::{Rng as _, SeedableRng as _, rngs::SmallRng, seq::IndexedRandom as _};
 use std::{sync::Arc, time::Duration};
 use tonic::{Code, Request, Status, transport::Channel};
@@ -55,7 +55,7 @@ impl Operator {
     /// Asks one replica after the other until one does it.
     async fn persist(&self, call: impl AsyncFn(Channel) -> Result<(), Status>) {
         for control in CONTROLS.into_iter().cycle() {
-            if let Ok(channel) = grpc::channel(&endpoint(control))
+            if let Ok(channel) = grpc::channel(&endpoint(control), &Tls::default())
                 && let Ok(Ok(())) = tokio::time::timeout(CALL, call(channel)).await
             {
                 return;
@@ -92,5 +92,5 @@ fn allowed<T>(message: T) -> Request<T> {
 }
 
 fn some_control(chance: &mut SmallRng) -> Result<Channel, grpc::EndpointError> {
-    grpc::channel(&endpoint(CONTROLS.choose(chance).copied().unwrap_or_default()))
+    grpc::channel(&endpoint(CONTROLS.choose(chance).copied().unwrap_or_default()), &Tls::default())
 }

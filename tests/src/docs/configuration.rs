@@ -1,7 +1,7 @@
 //! The tables of docs/configuration.md.
 
 use super::table::{Table, code, sentence};
-use gavel_data_plane::settings::{SUBJECTS, SWITCHES};
+use gavel_flags::own::{ALL, ATTRIBUTES, AskedFor, Declaration, Values};
 use gavel_proto::limits::{ACTIONS, LIMITS, UNBOUNDED, word};
 use gavel_runtime::{
     config::{self, Setting},
@@ -145,32 +145,37 @@ pub(super) fn limits() -> String {
 
 /// The flags that something asks for, and what they may look at.
 pub(super) fn flags() -> String {
-    let document: Value = serde_json::from_str(gavel_control_plane::flags::DEFAULT_DOCUMENT)
-        .expect("the default document is JSON");
-    let defined = document.get("flags").and_then(Value::as_object).expect("a document of flags");
-    assert_eq!(defined.len(), SWITCHES.len(), "the default document holds what nodes ask for");
-    let mut table = Table::new(["Flag", "Variants", "Default", "Where true", "Where false"]);
-    for switch in SWITCHES {
-        let flag = &defined[switch.key];
-        let variants = flag["variants"].as_object().expect("variants");
-        let named = |wanted: bool| {
-            let found = variants.iter().find(|(_, value)| **value == wanted);
-            let (name, value) = found.expect("a variant for both");
-            format!("{} = {value}", code(name))
+    let mut table = Table::new(["Flag", "Variants may be", "Default", "For", "What it decides"]);
+    for Declaration { key, asked_for, values, meaning } in ALL {
+        let (may_be, default) = match values {
+            Values::Switch(default) => ("`true`, `false`".to_owned(), code(default)),
+            Values::Limit { name, least, most, .. } => (
+                format!("whole numbers from {least} to {most}"),
+                format!("the limit {}", code(name)),
+            ),
+            Values::Share => ("numbers from 0 to 1".to_owned(), code(1)),
+            Values::Words(words) => {
+                let words: Vec<_> = words.iter().map(code).collect();
+                (words.join(", "), words.first().expect("a word").clone())
+            }
         };
-        let default = flag["defaultVariant"].as_str().expect("a default variant");
-        assert_eq!(variants[default], switch.default, "{}: one default", switch.key);
-        table.row([
-            code(switch.key),
-            [true, false].map(named).join(", "),
-            code(default),
-            switch.on.to_owned(),
-            switch.off.to_owned(),
-        ]);
+        let whom = match asked_for {
+            AskedFor::Session => "a socket",
+            AskedFor::Seat => "a socket in a room",
+            AskedFor::Room => "a room",
+        };
+        table.row([code(key), may_be, default, whom.to_owned(), (*meaning).to_owned()]);
     }
-    let mut subjects = Table::new(["Attribute", "What it holds"]);
-    for (name, what) in SUBJECTS {
-        subjects.row([code(name), sentence(what)]);
+    let mut attributes = Table::new(["Attribute", "What it holds", "Known for"]);
+    for (name, what) in ATTRIBUTES {
+        let kinds = [
+            (AskedFor::Session, "sockets"),
+            (AskedFor::Seat, "sockets in rooms"),
+            (AskedFor::Room, "rooms"),
+        ];
+        let known = kinds.iter().filter(|(kind, _)| kind.attributes().contains(&name));
+        let known: Vec<_> = known.map(|(_, word)| *word).collect();
+        attributes.row([code(name), sentence(what), known.join(", ")]);
     }
-    format!("{}\nA rule may look at these:\n\n{}", table.end(), subjects.end())
+    format!("{}\nA rule may look at these:\n\n{}", table.end(), attributes.end())
 }

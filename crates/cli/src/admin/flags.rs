@@ -1,6 +1,6 @@
 //! `gavel flags`.
 
-use super::{rollout::RolloutVerb, target::Target};
+use super::{explain::Explain, rollout::RolloutVerb, target::Target};
 use crate::{
     failure::Failure,
     output::{self, Table},
@@ -43,6 +43,8 @@ enum FlagsVerb {
         #[command(subcommand)]
         verb: RolloutVerb,
     },
+    /// Why somebody gets what a flag answers.
+    Explain(Explain),
 }
 
 // === impl Flags ===
@@ -56,6 +58,7 @@ impl Flags {
             }
             FlagsVerb::Set { what, percent: None, .. } => replace(&self.target, &what).await,
             FlagsVerb::Rollout { verb } => verb.run(&self.target).await,
+            FlagsVerb::Explain(explain) => explain.run(&self.target).await,
         }
     }
 }

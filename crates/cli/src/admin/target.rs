@@ -1,7 +1,7 @@
 //! Which control plane is asked, and how its refusals are told.
 
-use crate::failure::Failure;
-use gavel_runtime::grpc;
+use crate::{failure::Failure, trust::Trust};
+use gavel_runtime::{grpc, tls::Tls};
 use std::time::Duration;
 use tonic::{
     Code, Request, Status,
@@ -22,6 +22,8 @@ pub(crate) struct Target {
     /// The admin token, where the control plane has one.
     #[arg(long, global = true, env = "GAVEL_ADMIN_TOKEN", hide_env_values = true)]
     token: Option<String>,
+    #[command(flatten)]
+    trust: Trust,
     /// Print JSON for machines instead of tables for people.
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -41,13 +43,18 @@ pub(crate) struct Credentials {
 impl Target {
     /// A connection to the control plane; nothing is sent yet.
     pub(crate) fn connect(&self) -> Result<Connection, Failure> {
-        let channel =
-            grpc::channel(&self.endpoint).map_err(|error| Failure::Usage(error.to_string()))?;
+        let channel = grpc::channel(&self.endpoint, &self.tls()?)
+            .map_err(|error| Failure::Usage(error.to_string()))?;
         let bearer =
             self.token().map(|token| format!("Bearer {token}").parse()).transpose().map_err(
                 |_| Failure::Usage("--token holds characters a header cannot".to_owned()),
             )?;
         Ok(InterceptedService::new(channel, Credentials { bearer }))
+    }
+
+    /// Whose certificates are believed.
+    pub(crate) fn tls(&self) -> Result<Tls, Failure> {
+        self.trust.open()
     }
 
     /// The token, where one is given.
@@ -71,13 +78,19 @@ impl Target {
         }
     }
 
+    /// The next of a stream of answers; none at its end.
+    pub(crate) fn next<T>(&self, next: Result<Option<T>, Status>) -> Result<Option<T>, Failure> {
+        next.map_err(|status| self.explain(&status))
+    }
+
     fn explain(&self, status: &Status) -> Failure {
         let at = &self.endpoint;
         // Without a source it is the control plane itself that answered.
         let unreachable = std::error::Error::source(status).is_some();
         let code = status.code();
         if unreachable && matches!(code, Code::Unavailable | Code::Unknown) {
-            return Failure::Unavailable(format!("cannot reach the control plane at {at}"));
+            let why = root_of(status).map(|why| format!(": {why}")).unwrap_or_default();
+            return Failure::Unavailable(format!("cannot reach the control plane at {at}{why}"));
         }
         if code == Code::Unauthenticated {
             return Failure::Refused(format!(
@@ -95,6 +108,13 @@ impl Target {
             Failure::Refused(message)
         }
     }
+}
+
+/// What is at the bottom of a failure, such as a certificate that is not good.
+fn root_of(status: &Status) -> Option<String> {
+    let first = std::error::Error::source(status)?;
+    let causes = std::iter::successors(Some(first), |error| error.source());
+    causes.last().map(ToString::to_string)
 }
 
 // === impl Credentials ===

@@ -6,7 +6,7 @@ use gavel_proto::admin::v1::{
     CreateRoomRequest, GetLimitsRequest, ListRoomsRequest, UpdateLimitsRequest,
     limit_service_client::LimitServiceClient, room_service_client::RoomServiceClient,
 };
-use gavel_runtime::{clock, grpc};
+use gavel_runtime::{clock, grpc, tls::Tls};
 use std::time::Duration;
 use tonic::{Code, Status, transport::Channel};
 
@@ -57,7 +57,8 @@ async fn owned(client: &mut RoomServiceClient<Channel>) -> Result<(), Status> {
 }
 
 pub(super) fn channel(endpoint: &str) -> Result<Channel, Failure> {
-    grpc::channel(endpoint).map_err(|error| Failure::internal("the control plane", error))
+    grpc::channel(endpoint, &Tls::default())
+        .map_err(|error| Failure::internal("the control plane", error))
 }
 
 pub(super) fn failed(status: Status) -> Failure {

@@ -5,6 +5,7 @@ use super::{
     record::Recorder,
     stats::{Fault, Latency},
 };
+use gavel_runtime::tls::Tls;
 use parking_lot::Mutex;
 use std::{
     collections::BTreeMap,
@@ -17,6 +18,8 @@ use std::{
 pub(crate) struct Shared {
     /// What the rooms' sockets agree on.
     pub(crate) ledger: Ledger,
+    /// Whose certificates are believed.
+    pub(crate) tls: Tls,
     /// Where the run is recorded, if it is.
     pub(crate) recorder: Option<Recorder>,
     /// TCP, upgrade and the server's welcome.
@@ -55,6 +58,7 @@ impl Shared {
     pub(crate) fn new(rooms: usize, sockets: usize) -> Self {
         Self {
             ledger: Ledger::new(rooms),
+            tls: Tls::default(),
             recorder: None,
             connect: Latency::new(),
             join: Latency::new(),

@@ -15,16 +15,20 @@ use gavel_rules::{
     id::{BidId, RoomId, UserId},
     order::Generation,
 };
-use gavel_runtime::clock;
+use gavel_runtime::{
+    clock,
+    net::{self, Stream},
+    tls::Tls,
+};
 use std::{
     collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::{net::TcpStream, sync::mpsc};
+use tokio::sync::mpsc;
 use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async_with_config,
-    tungstenite::{self, ClientRequestBuilder, protocol::WebSocketConfig},
+    WebSocketStream, client_async_with_config,
+    tungstenite::{self, ClientRequestBuilder, http::Uri, protocol::WebSocketConfig},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -55,6 +59,9 @@ pub(crate) enum JoinError {
     /// The URL is none.
     #[error("not a URL")]
     Url,
+    /// Nobody's certificates are good.
+    #[error("wss:// needs --ca")]
+    NoTrust,
     /// The server said no.
     #[error("refused with {0}")]
     Refused(String),
@@ -69,7 +76,7 @@ pub(crate) enum JoinError {
 /// A socket that has joined its room.
 #[derive(Debug)]
 pub(crate) struct Socket {
-    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    stream: WebSocketStream<Stream>,
     room_id: RoomId,
     place: Place,
     user: Option<UserId>,
@@ -110,13 +117,14 @@ pub(crate) async fn join(
 ) -> Result<Socket, JoinError> {
     let joining = async {
         let started = clock::monotonic();
-        let uri = url.parse().map_err(|_| JoinError::Url)?;
+        let uri: Uri = url.parse().map_err(|_| JoinError::Url)?;
+        let stream = reach(&uri, &shared.tls).await?;
         let mut request = ClientRequestBuilder::new(uri).with_sub_protocol(SUBPROTOCOL);
         if let Some(token) = guest_token {
             request = request.with_sub_protocol(format!("guest.{token}"));
         }
         let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
-        let (stream, _) = connect_async_with_config(request, Some(config), true).await?;
+        let (stream, _) = client_async_with_config(request, stream, Some(config)).await?;
         let mut socket = Socket {
             stream,
             room_id: room_id.clone(),
@@ -137,6 +145,17 @@ pub(crate) async fn join(
         Ok(socket)
     };
     tokio::time::timeout(JOIN_TIMEOUT, joining).await.map_err(|_| JoinError::Timeout)?
+}
+
+/// A connection to the node of a URL.
+async fn reach(uri: &Uri, tls: &Tls) -> Result<Stream, JoinError> {
+    let host = uri.host().ok_or(JoinError::Url)?;
+    let secure = uri.scheme_str() == Some("wss");
+    if secure && !tls.can_call() {
+        return Err(JoinError::NoTrust);
+    }
+    let reached = net::reach_web(host, uri.port_u16(), secure, tls).await;
+    reached.map_err(|error| JoinError::Handshake(error.into()))
 }
 
 // === impl Socket ===

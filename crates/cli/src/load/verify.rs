@@ -11,7 +11,9 @@ use std::sync::Arc;
 /// Joins each room anew on each node and compares its state with the ledger.
 pub(crate) async fn run(args: &LoadArgs, shared: &Arc<Shared>) {
     // Latencies and positions of these late sockets are no part of the run.
-    let aside = Arc::new(Shared::new(0, 0));
+    let mut aside = Shared::new(0, 0);
+    aside.tls = shared.tls.clone();
+    let aside = Arc::new(aside);
     let acked = shared.ledger.acked_up_to();
     for (room, (id, acked)) in args.room_ids.iter().zip(acked).enumerate() {
         let last = shared.ledger.last_seen(room);

@@ -163,7 +163,7 @@ fn hide(table: &mut toml::Table) {
             hide(inner);
         } else if let toml::Value::String(text) = value {
             match key.as_str() {
-                "token" | "secret" if !text.is_empty() => "(set)".clone_into(text),
+                "token" | "tokens" | "secret" if !text.is_empty() => "(set)".clone_into(text),
                 "url" => *text = without_password(text),
                 _ => {}
             }
@@ -223,6 +223,7 @@ mod tests {
         let mut table = toml::toml! {
             [admin]
             token = "hush"
+            tokens = "ann admin hush"
             [auth]
             secret = ""
             [redis]

@@ -6,7 +6,7 @@ use crate::{cluster::Cluster, failure::Failure, files, stores::Stores};
 use gavel_runtime::{
     config::{self as sources, ConfigError, PREFIX},
     disk::DataConfig,
-    telemetry,
+    grpc, telemetry,
 };
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -81,7 +81,11 @@ impl ServeArgs {
         let set = self.set.iter().map(|(key, value)| (key.as_str(), value.clone()));
         let given = given.into_iter().filter_map(|(key, value)| Some((key, value?)));
         let overrides: Vec<(&str, String)> = set.chain(given).collect();
-        let settings: Settings = sources::load(self.config.as_deref(), PREFIX, &overrides)?;
+        let mut settings: Settings = sources::load(self.config.as_deref(), PREFIX, &overrides)?;
+        // The node has no other control plane than this one.
+        let Settings { control_plane, data_plane, .. } = &mut settings;
+        let scheme = control_plane.tls.grpc_scheme();
+        data_plane.control.endpoint = grpc::reachable(scheme, control_plane.grpc.listen);
         settings.check()?;
         Ok(settings)
     }

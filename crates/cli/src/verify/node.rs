@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use gavel_rules::{auction::StoredEvent, audit::Stream, id::RoomId, order::Seq};
-use gavel_runtime::tasks;
+use gavel_runtime::{net, tasks, tls::Tls};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::{
     Request, StatusCode, Uri,
@@ -11,7 +11,6 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use std::{error::Error, fmt::Display, time::Duration};
-use tokio::net::TcpStream;
 
 /// How long an answer may take; that of a large room is large.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -30,19 +29,29 @@ pub(super) struct NodeClient {
 // === impl NodeClient ===
 
 impl NodeClient {
-    /// Connects to a node at `http://host:port`.
-    pub(super) async fn connect(url: &str, token: Option<&str>) -> Result<Self, Failure> {
+    /// Connects to a node at `http://host:port`, or `https://`.
+    pub(super) async fn connect(
+        url: &str,
+        token: Option<&str>,
+        tls: &Tls,
+    ) -> Result<Self, Failure> {
         let wrong = || Failure::Usage(format!("--node: {url:?} is no URL like http://host:port"));
         let uri: Uri = url.parse().map_err(|_| wrong())?;
-        let host = uri.host().filter(|_| uri.scheme_str() == Some("http")).ok_or_else(wrong)?;
-        let address = format!("{host}:{}", uri.port_u16().unwrap_or(80));
+        let secure = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") if tls.can_call() => true,
+            Some("https") => return Err(Failure::Usage("--node: https:// needs --ca".to_owned())),
+            Some(_) | None => return Err(wrong()),
+        };
+        let host = uri.host().ok_or_else(wrong)?;
+        let authority = uri.authority().ok_or_else(wrong)?.to_string();
         let bearer = token
             .map(|token| HeaderValue::try_from(format!("Bearer {token}")))
             .transpose()
             .map_err(|_| Failure::Usage("--token holds characters a header cannot".to_owned()))?;
 
         let connecting = async {
-            let stream = TcpStream::connect(&address).await.ok()?;
+            let stream = net::reach_web(host, uri.port_u16(), secure, tls).await.ok()?;
             http1::handshake(TokioIo::new(stream)).await.ok()
         };
         let connected = tokio::time::timeout(ANSWER_TIMEOUT, connecting).await.ok().flatten();
@@ -53,7 +62,7 @@ impl NodeClient {
             // What goes wrong here is told by the request that it fails.
             drop(connection.await);
         }));
-        Ok(Self { sender, url: url.to_owned(), host: address, bearer })
+        Ok(Self { sender, url: url.to_owned(), host: authority, bearer })
     }
 
     /// Reads a room: its state, then its events page by page.

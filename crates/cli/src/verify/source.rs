@@ -9,6 +9,7 @@ use gavel_rules::{
     id::RoomId,
     order::{Generation, Seq},
 };
+use gavel_runtime::tls::Tls;
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 /// Events asked for at a time.
@@ -31,8 +32,8 @@ pub(super) enum Source {
 
 impl Source {
     /// A node at a URL.
-    pub(super) async fn node(url: &str, token: Option<&str>) -> Result<Self, Failure> {
-        Ok(Self::Node(NodeClient::connect(url, token).await?))
+    pub(super) async fn node(url: &str, token: Option<&str>, tls: &Tls) -> Result<Self, Failure> {
+        Ok(Self::Node(NodeClient::connect(url, token, tls).await?))
     }
 
     /// A Redis at a URL.

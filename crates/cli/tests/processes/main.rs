@@ -3,6 +3,7 @@
 mod places;
 mod process;
 mod replicas;
+mod tls;
 mod verbs;
 
 use gavel_testkit::blocking::free_port;

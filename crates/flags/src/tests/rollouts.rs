@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::*;
-use crate::{bucket, murmur3_32, share_of};
+use crate::{bucket, draw, murmur3_32};
 
 #[derive(Deserialize)]
 struct HashVector {
@@ -60,7 +60,8 @@ fn buckets_equal_the_reference() {
 #[test]
 fn the_subject_may_be_named_and_weights_may_be_computed() {
     let rules = json!({"fractional": [{"var": "team"}, ["a", 1], ["b", 1]]});
-    let index = |subject: &str| share_of(subject, &[1, 1]).map(|i| ["a", "b"][i].to_owned());
+    let index =
+        |subject: &str| draw(subject, &[1, 1]).map(|drawn| ["a", "b"][drawn.share].to_owned());
     let mut seen = std::collections::BTreeSet::new();
     for team in ["red", "green", "blue", "white", "black"] {
         let got = chosen(&rules, &Context::new("u").with("team", team));
@@ -87,7 +88,7 @@ fn shares_come_out_as_planned() {
     let subjects = 20_000;
     let mut counts = [0_u32; 3];
     for subject in 0..subjects {
-        counts[share_of(&format!("rolloutuser-{subject}"), &weights).unwrap()] += 1;
+        counts[draw(&format!("rolloutuser-{subject}"), &weights).unwrap().share] += 1;
     }
     for (count, weight) in counts.into_iter().zip(weights) {
         let share = f64::from(count) / f64::from(subjects) * 100.0;
@@ -97,24 +98,24 @@ fn shares_come_out_as_planned() {
 
 #[test]
 fn weights_out_of_range_choose_nothing() {
-    assert_eq!(share_of("x", &[]), None);
-    assert_eq!(share_of("x", &[0, 0]), None);
-    assert_eq!(share_of("x", &[u32::MAX, 1]), None);
-    assert_eq!(share_of("x", &[1 << 31]), None);
+    assert_eq!(draw("x", &[]), None);
+    assert_eq!(draw("x", &[0, 0]), None);
+    assert_eq!(draw("x", &[u32::MAX, 1]), None);
+    assert_eq!(draw("x", &[1 << 31]), None);
 }
 
 proptest! {
     #[test]
     fn a_subject_keeps_its_bucket(subject in ".{0,40}", weights in prop::collection::vec(1_u32..1000, 1..6)) {
-        let first = share_of(&subject, &weights);
+        let first = draw(&subject, &weights).map(|drawn| drawn.share);
         prop_assert!(first.is_some_and(|index| index < weights.len()));
-        prop_assert_eq!(first, share_of(&subject, &weights));
+        prop_assert_eq!(first, draw(&subject, &weights).map(|drawn| drawn.share));
     }
 
     #[test]
     fn growing_a_rollout_only_adds_subjects(subject in "[a-z0-9-]{1,20}", mut steps in prop::collection::vec(0_u32..=100, 2..8)) {
         steps.sort_unstable();
-        let on = |percent: u32| share_of(&subject, &[percent, 100 - percent]) == Some(0);
+        let on = |percent: u32| draw(&subject, &[percent, 100 - percent]).unwrap().share == 0;
         let mut before = false;
         for percent in steps {
             prop_assert!(on(percent) || !before, "left at {percent} %");

@@ -1,6 +1,6 @@
 //! What is stored of an auction, and the answers to bids.
 
-use super::AuctionRules;
+use super::{AuctionRules, ExtensionMode};
 use crate::{
     amount::Amount,
     id::{BidId, UserId},
@@ -45,6 +45,10 @@ pub enum EventKind {
     Opened {
         /// When it closes.
         closes_at: Timestamp,
+        /// What late bids of this round count from, where a flag had it other
+        /// than the rules when bidding opened.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        soft_close: Option<ExtensionMode>,
     },
     /// A bid was accepted.
     BidAccepted {

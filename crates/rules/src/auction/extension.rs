@@ -4,7 +4,7 @@ use crate::time::{Millis, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// How a late bid moves the closing time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extension {
     /// What the new closing time is counted from.
     pub mode: ExtensionMode,
@@ -29,6 +29,12 @@ pub enum ExtensionMode {
 // === impl Extension ===
 
 impl Extension {
+    /// The same, counted from what the round is pinned to, if it is to anything.
+    #[must_use]
+    pub fn pinned_to(self, mode: Option<ExtensionMode>) -> Self {
+        Self { mode: mode.unwrap_or(self.mode), ..self }
+    }
+
     /// The new closing time after a leading bid at `now`, if it moves. It
     /// never moves back.
     #[must_use]

@@ -1,6 +1,8 @@
 //! The state of an auction as a fold of its events.
 
-use super::{Accepted, AuctionRules, AuctionState, Event, EventKind, Outcome, View};
+use super::{
+    Accepted, AuctionRules, AuctionState, Event, EventKind, Extension, ExtensionMode, Outcome, View,
+};
 use crate::{
     amount::Amount,
     id::{BidId, UserId},
@@ -57,6 +59,9 @@ pub(super) struct Standing {
     /// credited begins before it, so that no time is credited twice.
     #[serde(default)]
     pub(super) served_until: Timestamp,
+    /// What late bids of this round count from, where that is not the rules'.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) soft_close: Option<ExtensionMode>,
 }
 
 /// A [`Fold`] as it is kept.
@@ -127,9 +132,10 @@ impl Standing {
         self.seq = event.seq;
         match &event.kind {
             EventKind::Created { rules } => self.create(rules),
-            EventKind::Opened { closes_at } => {
+            EventKind::Opened { closes_at, soft_close } => {
                 self.state = AuctionState::Open;
                 self.closes_at = *closes_at;
+                self.soft_close = *soft_close;
             }
             EventKind::BidAccepted { bidder, amount, minimum_next, extended_to, .. } => {
                 self.high_bid = Some((bidder.clone(), *amount));
@@ -185,6 +191,12 @@ impl Standing {
             ..Self::default()
         };
         self.minimum = self.opening_price();
+    }
+
+    /// How late bids of this round move the close.
+    pub(super) fn extension(&self) -> Option<Extension> {
+        let extension = self.rules.as_ref()?.extension?;
+        Some(extension.pinned_to(self.soft_close))
     }
 
     pub(super) fn opening_price(&self) -> Amount {

@@ -1,8 +1,8 @@
 //! The decisions: what comes in, what is to be stored and answered.
 
 use super::{
-    Accepted, Auction, AuctionState, BIDS_MAX, Bid, Draft, Event, EventKind, Outcome, RejectReason,
-    Rejected, Verdict,
+    Accepted, Auction, AuctionState, BIDS_MAX, Bid, Draft, Event, EventKind, ExtensionMode,
+    Outcome, RejectReason, Rejected, Verdict,
     fold::{Standing, accepted},
 };
 use crate::{
@@ -20,6 +20,11 @@ pub enum Input {
         bid: Bid,
         /// Returned with the answer.
         token: u64,
+    },
+    /// What flags say of rounds that open from now on. It takes no decision.
+    Flags {
+        /// What late bids count from; none leaves that to the rules.
+        soft_close: Option<ExtensionMode>,
     },
     /// Time passed.
     Tick,
@@ -99,6 +104,7 @@ impl Auction {
                 let verdict = self.bid(bid, now, actions);
                 actions.push(Action::Answer { token, verdict });
             }
+            Input::Flags { soft_close } => self.soft_close = soft_close,
             Input::Tick => self.tick(now, actions),
             Input::Outage { since } => self.credit(since, now, actions),
             Input::Pause { reason } => self.pause(reason, now, actions),
@@ -120,7 +126,11 @@ impl Auction {
         let standing = self.standing();
         let Some(due) = standing.wake_at().filter(|due| *due <= now) else { return };
         let kind = match standing.state {
-            AuctionState::Scheduled => EventKind::Opened { closes_at: standing.closes_at },
+            AuctionState::Scheduled => {
+                // A hard close has no mode that could be another.
+                let soft_close = self.soft_close.filter(|_| standing.extension().is_some());
+                EventKind::Opened { closes_at: standing.closes_at, soft_close }
+            }
             AuctionState::Open => EventKind::Closed { outcome: standing.settle() },
             AuctionState::Closed => {
                 let length = standing
@@ -176,8 +186,8 @@ impl Auction {
         if let Some(reason) = reason {
             return Verdict::Rejected(standing.rejected(bid, reason, now));
         }
-        let extension = standing.rules.as_ref().and_then(|rules| rules.extension.as_ref());
-        let extended_to = extension
+        let extended_to = standing
+            .extension()
             .and_then(|extension| extension.extended(standing.closes_at, now, standing.extensions));
         // The first closing time guards the whole draft: no bid of it may be
         // stored after it, whatever the bids before it in the draft extended.

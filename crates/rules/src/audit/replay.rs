@@ -6,7 +6,9 @@ mod events;
 use super::{Invariant, Stream, Violation, violation::told};
 use crate::{
     amount::Amount,
-    auction::{AuctionRules, AuctionSnapshot, AuctionState, Event, EventKind, Outcome},
+    auction::{
+        AuctionRules, AuctionSnapshot, AuctionState, Event, EventKind, ExtensionMode, Outcome,
+    },
     id::{BidId, UserId},
     order::{Epoch, Seq},
     time::{Millis, Timestamp},
@@ -42,6 +44,8 @@ pub(super) struct Moment<'a> {
     closed_at: Option<Timestamp>,
     credited: Option<Millis>,
     served_until: Option<Timestamp>,
+    /// What late bids of this round count from, where that is not the rules'.
+    soft_close: Option<Option<ExtensionMode>>,
 }
 
 /// The price and what follows from it.
@@ -217,6 +221,7 @@ impl Moment<'_> {
             closed_at: None,
             credited: Some(Millis::default()),
             served_until: None,
+            soft_close: Some(None),
         }
     }
 }

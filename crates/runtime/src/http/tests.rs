@@ -41,7 +41,7 @@ async fn start_behind(proxies: &str, header_timeout: Duration) -> Server {
         );
     let listener = net::listen((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
     let (addr, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-    let door = Door { header_timeout, proxied: proxies.parse().unwrap() };
+    let door = Door { tls: Tls::default(), header_timeout, proxied: proxies.parse().unwrap() };
     let served = serve(listener, router, door, stop.clone());
     Server { addr, slow, stop, served: tasks::spawn("test.http", served) }
 }

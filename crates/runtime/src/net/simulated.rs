@@ -141,9 +141,3 @@ impl AsyncWrite for TcpStream {
         Pin::new(self.0.get_mut()).poll_shutdown(context)
     }
 }
-
-impl tonic::transport::server::Connected for TcpStream {
-    type ConnectInfo = ();
-
-    fn connect_info(&self) {}
-}

@@ -1,10 +1,7 @@
 //! What the server says, in JSON.
 
 use super::{ClientError, Dialect, amount};
-use crate::{
-    auth::GuestToken,
-    settings::{Delivery, Limits},
-};
+use crate::{auth::GuestToken, flags::Delivery, settings::Limits};
 use gavel_rules::{
     amount::Amount,
     auction::{Accepted, AuctionState, Outcome, Rejected, View},
@@ -25,13 +22,15 @@ struct Object {
 
 /// What a snapshot tells beside the view.
 #[derive(Debug, Clone, Copy)]
-pub struct Standing {
+pub struct Standing<'a> {
     /// The history that seq counts in.
     pub generation: Generation,
     /// Viewers on this node.
     pub viewers: usize,
     /// The auction clock.
     pub now: Timestamp,
+    /// Where the room's owner takes sockets, for one that is to go there.
+    pub suggested: Option<&'a str>,
 }
 
 // === impl Object ===
@@ -90,6 +89,15 @@ impl Object {
         self.number(key, value.as_millis())
     }
 
+    fn standing(self, standing: Standing<'_>) -> Self {
+        self.number("generation", standing.generation.get())
+            .number("viewers", standing.viewers)
+            .time("serverTime", standing.now)
+            .when(standing.suggested.is_some(), |object| {
+                object.text_or_null("suggested", standing.suggested)
+            })
+    }
+
     fn room(self, id: &RoomId) -> Self {
         let id = id.as_ref();
         let numeric = id.len() <= NUMERIC_ID_DIGITS_MAX
@@ -140,7 +148,7 @@ pub fn welcome(
 
 /// The whole state of a room.
 #[must_use]
-pub fn state(dialect: Dialect, room: &RoomId, view: &View, standing: Standing) -> String {
+pub fn state(dialect: Dialect, room: &RoomId, view: &View, standing: Standing<'_>) -> String {
     let (winner, closed) = match &view.outcome {
         Some(Outcome::Sold { winner, .. }) => (Some(winner.as_ref()), true),
         Some(_) => (None, true),
@@ -150,23 +158,25 @@ pub fn state(dialect: Dialect, room: &RoomId, view: &View, standing: Standing) -
         .text("title", &view.title)
         .text("currency", &view.currency)
         .when(closed, |object| object.text_or_null("winner", winner))
-        .number("generation", standing.generation.get())
         .number("seq", view.seq.get())
-        .number("viewers", standing.viewers)
-        .time("serverTime", standing.now)
+        .standing(standing)
         .end()
 }
 
 /// What comes instead of the whole state: every update after `from` follows.
 #[must_use]
-pub fn resumed(dialect: Dialect, room: &RoomId, from: Seq, to: Seq, standing: Standing) -> String {
+pub fn resumed(
+    dialect: Dialect,
+    room: &RoomId,
+    from: Seq,
+    to: Seq,
+    standing: Standing<'_>,
+) -> String {
     Object::new("auctionResumed", dialect)
         .room(room)
-        .number("generation", standing.generation.get())
         .number("from", from.get())
         .number("seq", to.get())
-        .number("viewers", standing.viewers)
-        .time("serverTime", standing.now)
+        .standing(standing)
         .end()
 }
 

@@ -55,6 +55,10 @@ fn push(nonce: u64, resources: Vec<(u64, Kind)>) -> Result<wire::StreamConfigRes
     Ok(wire::StreamConfigResponse { nonce, resources: resources.collect() })
 }
 
+/// Good to flagd, but no window that there can be.
+const WRONG: &str = r#"{"flags":{"batch-window":{
+    "state":"ENABLED","variants":{"x":-1},"defaultVariant":"x"}}}"#;
+
 #[tokio::test]
 async fn what_a_node_refused_it_tells_the_next_control_plane_until_it_gets_a_good_one() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -75,11 +79,15 @@ async fn what_a_node_refused_it_tells_the_next_control_plane_until_it_gets_a_goo
     pushes.send(push(1, vec![(3, Kind::Limits(good))])).await.unwrap();
     assert_eq!(told(&mut node_says).await, (vec![3, 0], vec![]));
     let bad = wire::Limits { bids_window_ms: 0, ..defaults() };
-    pushes.send(push(2, vec![(4, Kind::Limits(bad)), (9, Kind::Flags("{".into()))])).await.unwrap();
+    pushes
+        .send(push(2, vec![(4, Kind::Limits(bad)), (9, Kind::Flags(WRONG.into()))]))
+        .await
+        .unwrap();
     let (held, refused) = told(&mut node_says).await;
     assert_eq!(held, [3, 0]);
     assert!(refused[0].starts_with("limits 4: bids_window_ms: "), "{refused:?}");
-    assert!(refused[1].starts_with("flags 9: "), "{refused:?}");
+    let flags = "flags 9: $.flags.batch-window.variants.x: ";
+    assert!(refused[1].starts_with(flags), "{refused:?}");
     drop((node_says, pushes));
 
     let (mut node_says, pushes) = next("stream", streams.recv()).await;

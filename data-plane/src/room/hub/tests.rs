@@ -1,7 +1,7 @@
 //! The hub against real sockets.
 
 use super::*;
-use crate::{settings::Live, socket::Socket};
+use crate::{flags::RoomFlags, settings::Live, socket::Socket};
 use gavel_flags::Flags;
 use gavel_rules::{
     amount::Amount,
@@ -44,12 +44,13 @@ async fn member(name: &str) -> (Arc<Member>, Far) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let far = TcpStream::connect(listener.local_addr().expect("addr")).await.expect("connect");
     let (near, _) = listener.accept().await.expect("accept");
-    let socket = Arc::new(Socket::new(near));
+    let socket = Arc::new(Socket::new(near.into()));
     let session = name.parse().expect("id");
     (
         Arc::new(Member {
             socket,
             session,
+            opened_for: name.parse().expect("id"),
             dialect: Dialect::V1,
             refused_by: Default::default(),
             refusals: Default::default(),
@@ -86,6 +87,12 @@ fn settings(flags: &str) -> Arc<Settings> {
     live.get()
 }
 
+fn batches(settings: &Settings) -> Batches {
+    let flags =
+        RoomFlags::of(&settings.flags, &"a".parse().expect("id"), &"n1".parse().expect("id"));
+    flags.batches(settings)
+}
+
 const OFF: &str = r#"{"flags":{
     "batching":{"state":"ENABLED","variants":{"on":true,"off":false},"defaultVariant":"off"},
     "changed-fields":{"state":"ENABLED","variants":{"on":true,"off":false},"defaultVariant":"off"}}}"#;
@@ -104,9 +111,9 @@ async fn a_member_gets_the_state_and_then_every_update() {
     let (one, mut far) = member("s1").await;
     let mut hub = hub();
     let settings = settings(CHANGED_FIELDS);
-    hub.join(&one, "u1".parse().expect("id"), None, &settings, NOW);
+    hub.join(&one, "u1".parse().expect("id"), Greeting::default(), &settings, NOW);
     for seq in 2..50 {
-        hub.publish(view(seq, seq * 1_000, Some("u2")), &settings, NOW);
+        hub.publish(view(seq, seq * 1_000, Some("u2")), batches(&settings), NOW);
     }
     let state = far.next().await;
     assert_eq!((&state["type"], &state["seq"]), (&"auctionState".into(), &1.into()));
@@ -124,8 +131,8 @@ async fn a_member_gets_the_state_and_then_every_update() {
 async fn without_the_flag_an_update_is_the_whole_state() {
     let (one, mut far) = member("s1").await;
     let (mut hub, settings) = (hub(), settings(OFF));
-    hub.join(&one, "u1".parse().expect("id"), None, &settings, NOW);
-    hub.publish(view(2, 1_000, None), &settings, NOW);
+    hub.join(&one, "u1".parse().expect("id"), Greeting::default(), &settings, NOW);
+    hub.publish(view(2, 1_000, None), batches(&settings), NOW);
     far.next().await;
     let update = far.next().await;
     for field in ["currentBid", "closesAt", "state", "minimumBid", "bidCount"] {
@@ -137,10 +144,10 @@ async fn without_the_flag_an_update_is_the_whole_state() {
 async fn a_batch_goes_when_it_is_full_or_its_window_has_passed() {
     let (one, mut far) = member("s1").await;
     let (mut hub, settings) = (hub(), settings(BOTH));
-    hub.join(&one, "u1".parse().expect("id"), None, &settings, NOW);
+    hub.join(&one, "u1".parse().expect("id"), Greeting::default(), &settings, NOW);
     far.next().await;
     for seq in 2..14 {
-        hub.publish(view(seq, seq * 1_000, Some("u2")), &settings, NOW);
+        hub.publish(view(seq, seq * 1_000, Some("u2")), batches(&settings), NOW);
     }
     let batch = far.next().await;
     let messages = batch["messages"].as_array().expect("messages");
@@ -150,7 +157,7 @@ async fn a_batch_goes_when_it_is_full_or_its_window_has_passed() {
     assert_eq!(hub.flush_due(due), None);
     let batch = far.next().await;
     assert_eq!(batch["messages"].as_array().expect("messages").len(), 2);
-    hub.publish(view(14, 20_000, Some("u2")), &settings, NOW);
+    hub.publish(view(14, 20_000, Some("u2")), batches(&settings), NOW);
     hub.flush_due(Timestamp::new(NOW.as_millis() - 5_000));
     assert_eq!(far.next().await["seq"], 14, "the clock was set back: it does not wait for that");
 }
@@ -160,10 +167,10 @@ async fn who_joins_while_a_batch_waits_does_not_get_it_on_top_of_the_state() {
     let (one, mut far_one) = member("s1").await;
     let (two, mut far_two) = member("s2").await;
     let (mut hub, settings) = (hub(), settings(BOTH));
-    hub.join(&one, "u1".parse().expect("id"), None, &settings, NOW);
-    hub.publish(view(2, 2_000, Some("u3")), &settings, NOW);
-    hub.join(&two, "u2".parse().expect("id"), None, &settings, NOW);
-    hub.publish(view(3, 3_000, Some("u4")), &settings, NOW);
+    hub.join(&one, "u1".parse().expect("id"), Greeting::default(), &settings, NOW);
+    hub.publish(view(2, 2_000, Some("u3")), batches(&settings), NOW);
+    hub.join(&two, "u2".parse().expect("id"), Greeting::default(), &settings, NOW);
+    hub.publish(view(3, 3_000, Some("u4")), batches(&settings), NOW);
     hub.flush_due(NOW.saturating_add(Millis::new(100)));
     for expected in [1, 2, 3] {
         assert_eq!(far_one.next().await["seq"], expected);
@@ -177,14 +184,32 @@ async fn who_joins_while_a_batch_waits_does_not_get_it_on_top_of_the_state() {
 async fn flags_move_members_without_losing_what_they_are_owed() {
     let (one, mut far) = member("s1").await;
     let (mut hub, batched) = (hub(), settings(BOTH));
-    hub.join(&one, "u1".parse().expect("id"), None, &batched, NOW);
-    hub.publish(view(2, 2_000, Some("u2")), &batched, NOW);
+    hub.join(&one, "u1".parse().expect("id"), Greeting::default(), &batched, NOW);
+    hub.publish(view(2, 2_000, Some("u2")), batches(&batched), NOW);
     let plain = settings(OFF);
     hub.reclass(&plain, NOW);
-    hub.publish(view(3, 3_000, Some("u2")), &plain, NOW);
+    hub.publish(view(3, 3_000, Some("u2")), batches(&plain), NOW);
     let seqs = [far.next().await, far.next().await, far.next().await];
     let seqs: Vec<_> = seqs.iter().map(|message| message["seq"].as_u64()).collect();
     assert_eq!(seqs, [Some(1), Some(2), Some(3)]);
+}
+
+#[tokio::test]
+async fn a_window_that_ends_lets_nothing_overtake_what_waits() {
+    let (one, mut far) = member("s1").await;
+    let (mut hub, settings) = (hub(), settings(BOTH));
+    hub.join(&one, "u1".parse().expect("id"), Greeting::default(), &settings, NOW);
+    hub.publish(view(2, 2_000, Some("u2")), batches(&settings), NOW);
+    // The window is read with each update; the room is told of the change later.
+    let none = Batches { window: Millis::new(0), ..batches(&settings) };
+    hub.publish(view(3, 3_000, Some("u2")), none, NOW);
+    hub.publish(view(4, 4_000, Some("u2")), none, NOW);
+    hub.reclass(&settings, NOW);
+    assert_eq!(far.next().await["seq"], 1);
+    let batch = far.next().await;
+    let seqs: Vec<_> = batch["messages"].as_array().expect("a batch").iter().collect();
+    assert_eq!(seqs.iter().map(|message| &message["seq"]).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(far.next().await["seq"], 4);
 }
 
 /// The seqs of all that comes up to this one.
@@ -201,16 +226,16 @@ async fn who_joins_again_is_sent_nothing_older_than_the_state() {
     for leaves_first in [false, true] {
         let (one, mut far) = member("s1").await;
         let (mut hub, settings) = (hub(), settings(CHANGED_FIELDS));
-        hub.join(&one, "u1".parse().expect("id"), None, &settings, NOW);
+        hub.join(&one, "u1".parse().expect("id"), Greeting::default(), &settings, NOW);
         // Nothing of this is written before the test waits.
         for seq in 2..6 {
-            hub.publish(view(seq, seq * 1_000, Some("u2")), &settings, NOW);
+            hub.publish(view(seq, seq * 1_000, Some("u2")), batches(&settings), NOW);
         }
         if leaves_first {
             hub.leave(&one.session);
         }
-        hub.join(&one, "u1".parse().expect("id"), None, &settings, NOW);
-        hub.publish(view(6, 6_000, Some("u2")), &settings, NOW);
+        hub.join(&one, "u1".parse().expect("id"), Greeting::default(), &settings, NOW);
+        hub.publish(view(6, 6_000, Some("u2")), batches(&settings), NOW);
         assert_eq!(seqs_up_to(&mut far, 6).await, [1, 5, 6], "leaves first: {leaves_first}");
     }
 }
@@ -230,19 +255,19 @@ async fn who_is_moved_by_a_flag_is_not_overtaken_by_its_new_class() {
     // Enough that the writer takes a breath before it comes to the last.
     for n in 0..150 {
         let (one, far) = member(&format!("s{n}")).await;
-        hub.join(&one, "u1".parse().expect("id"), None, &before, NOW);
+        hub.join(&one, "u1".parse().expect("id"), Greeting::default(), &before, NOW);
         others.push((one, far));
     }
     let (last, mut far) = member("last").await;
-    hub.join(&last, "last".parse().expect("id"), None, &before, NOW);
+    hub.join(&last, "last".parse().expect("id"), Greeting::default(), &before, NOW);
     for seq in 2..4 {
-        hub.publish(view(seq, seq * 1_000, Some("u2")), &before, NOW);
+        hub.publish(view(seq, seq * 1_000, Some("u2")), batches(&before), NOW);
     }
     hub.reclass(&after, NOW);
-    hub.publish(view(4, 4_000, Some("u2")), &after, NOW);
+    hub.publish(view(4, 4_000, Some("u2")), batches(&after), NOW);
     // And back, behind all that.
     hub.reclass(&before, NOW);
-    hub.publish(view(5, 5_000, Some("u2")), &before, NOW);
+    hub.publish(view(5, 5_000, Some("u2")), batches(&before), NOW);
     assert_eq!(seqs_up_to(&mut far, 5).await, [1, 2, 3, 4, 5]);
     for (_, far) in &mut others {
         assert_eq!(seqs_up_to(far, 5).await, [1, 2, 3, 4, 5]);
@@ -254,14 +279,14 @@ async fn only_who_was_outbid_is_told_and_a_close_is_its_own_message() {
     let (one, mut far_one) = member("s1").await;
     let (two, mut far_two) = member("s2").await;
     let (mut hub, settings) = (hub(), settings(CHANGED_FIELDS));
-    hub.join(&one, "u1".parse().expect("id"), None, &settings, NOW);
-    hub.join(&two, "u2".parse().expect("id"), None, &settings, NOW);
-    hub.publish(view(2, 2_000, Some("u1")), &settings, NOW);
-    hub.publish(view(3, 3_000, Some("u2")), &settings, NOW);
+    hub.join(&one, "u1".parse().expect("id"), Greeting::default(), &settings, NOW);
+    hub.join(&two, "u2".parse().expect("id"), Greeting::default(), &settings, NOW);
+    hub.publish(view(2, 2_000, Some("u1")), batches(&settings), NOW);
+    hub.publish(view(3, 3_000, Some("u2")), batches(&settings), NOW);
     let (winner, amount) = ("u2".parse().expect("id"), Amount::new(3_000).expect("amount"));
     let outcome = Some(Outcome::Sold { winner, amount });
     let closed = View { state: AuctionState::Closed, outcome, ..view(4, 3_000, Some("u2")) };
-    hub.publish(closed, &settings, NOW);
+    hub.publish(closed, batches(&settings), NOW);
     let mut kinds = Vec::new();
     for _ in 0..5 {
         kinds.push(far_one.next().await["type"].as_str().expect("type").to_owned());
@@ -282,7 +307,7 @@ async fn who_leaves_leaves_nothing_behind() {
     let mut members = Vec::new();
     for n in 0..5 {
         let (one, far) = member(&format!("s{n}")).await;
-        hub.join(&one, "u1".parse().expect("id"), None, &settings, NOW);
+        hub.join(&one, "u1".parse().expect("id"), Greeting::default(), &settings, NOW);
         members.push((one, far));
     }
     assert_eq!(hub.len(), 5);
@@ -297,7 +322,7 @@ async fn who_leaves_leaves_nothing_behind() {
 async fn a_member_that_does_not_read_is_closed_as_too_slow() {
     let (one, far) = member("s1").await;
     let (mut hub, settings) = (hub(), settings(OFF));
-    hub.join(&one, "u1".parse().expect("id"), None, &settings, NOW);
+    hub.join(&one, "u1".parse().expect("id"), Greeting::default(), &settings, NOW);
     let frame = frame::text(&vec![b'x'; 60_000]);
     // The kernel's buffers take a few megabytes, and then nothing more.
     let ended = (0..10_000).any(|_| {
@@ -313,15 +338,21 @@ async fn resumes(flags: &str, since: u64, knows: bool) -> (Hub, Arc<Member>, Far
     let (mut hub, settings) = (hub(), settings(flags));
     let views: Vec<_> = (1..=5).map(|seq| view(seq, seq * 1_000, Some("u2"))).collect();
     for view in &views {
-        hub.publish(view.clone(), &settings, NOW);
+        hub.publish(view.clone(), batches(&settings), NOW);
     }
     let (one, far) = member("s1").await;
     let missed = Missed {
         known: views.iter().find(|view| knows && view.seq.get() == since),
         views: views.iter().filter(|view| view.seq.get() > since).collect(),
     };
-    hub.join(&one, "u1".parse().expect("id"), Some(missed), &settings, NOW);
-    hub.publish(view(6, 6_000, Some("u2")), &settings, NOW);
+    hub.join(
+        &one,
+        "u1".parse().expect("id"),
+        Greeting { missed: Some(missed), suggested: None },
+        &settings,
+        NOW,
+    );
+    hub.publish(view(6, 6_000, Some("u2")), batches(&settings), NOW);
     (hub, one, far)
 }
 
@@ -372,10 +403,16 @@ async fn more_than_a_socket_should_be_sent_at_once_is_the_state() {
     let (mut hub, settings) = (hub(), settings(OFF));
     let views: Vec<_> = (2..=512).map(|seq| view(seq, seq * 1_000, Some("u2"))).collect();
     for view in &views {
-        hub.publish(view.clone(), &settings, NOW);
+        hub.publish(view.clone(), batches(&settings), NOW);
     }
     let missed = Missed { known: None, views: views.iter().collect() };
-    hub.join(&one, "u1".parse().expect("id"), Some(missed), &settings, NOW);
+    hub.join(
+        &one,
+        "u1".parse().expect("id"),
+        Greeting { missed: Some(missed), suggested: None },
+        &settings,
+        NOW,
+    );
     let state = far.next().await;
     assert_eq!((&state["type"], &state["seq"]), (&"auctionState".into(), &512.into()));
 }

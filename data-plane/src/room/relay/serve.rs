@@ -4,8 +4,12 @@ use super::*;
 use crate::room::Edge;
 use gavel_proto::relay::v1::relay_service_server::{RelayService, RelayServiceServer};
 use gavel_rules::order::{Generation, Position, Seq};
+use gavel_runtime::grpc::Peer;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tonic::{Request, Response, Status, Streaming};
+
+/// How long an edge may take to say who it is.
+const HELLO_WAIT: Duration = Duration::from_secs(5);
 
 /// Serves other nodes.
 #[derive(Debug)]
@@ -29,6 +33,27 @@ impl Relay {
     pub(crate) fn service(shell: Arc<Shell>) -> RelayServiceServer<Self> {
         RelayServiceServer::new(Self { shell, streams: AtomicU64::new(0) })
     }
+
+    /// Hears who attaches, which where nodes show certificates is whom they name.
+    async fn greet(
+        &self,
+        peer: Option<Peer>,
+        requests: &mut Streaming<wire::AttachRequest>,
+    ) -> Result<(), Status> {
+        let first = tokio::time::timeout(HELLO_WAIT, requests.message()).await;
+        let first = first.map_err(|_| Status::deadline_exceeded("no hello came in time"))??;
+        let Some(Up::Hello(hello)) = first.and_then(|first| first.kind) else {
+            return Err(Status::invalid_argument("hello must be the first message"));
+        };
+        let names = peer.and_then(|peer| peer.names);
+        let named = names.is_some_and(|names| names.is_node(&hello.node_id));
+        if self.shell.tls.is_mutual() && !named {
+            tracing::warn!(node.id = hello.node_id, "an edge has another node's certificate");
+            return Err(Status::permission_denied("the certificate is not that of this node"));
+        }
+        tracing::debug!(node.id = hello.node_id, "an edge attached");
+        Ok(())
+    }
 }
 
 #[tonic::async_trait]
@@ -42,6 +67,9 @@ impl RelayService for Relay {
         &self,
         request: Request<Streaming<wire::AttachRequest>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
+        let peer = request.extensions().get::<Peer>().cloned();
+        let mut requests = request.into_inner();
+        self.greet(peer, &mut requests).await?;
         let (sender, receiver) = mpsc::channel(QUEUE_MAX);
         let stream = self.streams.fetch_add(1, Ordering::Relaxed);
         let attached = Attached {
@@ -49,7 +77,7 @@ impl RelayService for Relay {
             edge: Edge { stream, sender, wants: Watch::default() },
             watched: HashSet::new(),
         };
-        drop(self.shell.tasks.spawn("relay.serve", attached.run(request.into_inner())));
+        drop(self.shell.tasks.spawn("relay.serve", attached.run(requests)));
         let stream = tokio_stream::StreamExt::map(ReceiverStream::new(receiver), Ok as fn(_) -> _);
         Ok(Response::new(stream))
     }
@@ -79,7 +107,8 @@ impl Attached {
 
     fn take(&mut self, request: wire::AttachRequest) -> Option<()> {
         match request.kind? {
-            Up::Hello(hello) => tracing::debug!(node.id = hello.node_id, "an edge attached"),
+            // It has been heard.
+            Up::Hello(_) => {}
             Up::Watch(watch) => {
                 let room: RoomId = watch.room_id.parse().ok()?;
                 let (generation, seq) = (Generation::new(watch.generation), Seq::new(watch.seq));

@@ -22,7 +22,7 @@ pub(super) fn event(seq: u64) -> Event {
     let closes_at = OPENS_AT.saturating_add(Millis::new(86_400_000));
     let kind = match seq {
         1 => EventKind::Created { rules: Box::new(rules(closes_at)) },
-        2 => EventKind::Opened { closes_at },
+        2 => EventKind::Opened { closes_at, soft_close: None },
         _ => EventKind::BidAccepted {
             bidder: bidder(seq),
             bid_id: bid_id(seq),

@@ -3,7 +3,7 @@
 use super::{choice_and_text, draw};
 use gavel_data_plane::{
     codec::json::{self, ClientMessage, Dialect, PlaceBid, Standing},
-    settings::Delivery,
+    flags::Delivery,
 };
 use gavel_rules::{
     amount::Amount,
@@ -76,7 +76,8 @@ pub(crate) fn views(bytes: &[u8]) -> bool {
     let (room, bid_id) = (draw::id::<RoomId>(draw), draw::id::<BidId>(draw));
     let (before, after) = (draw::view(draw), draw::view(draw));
     let (seq, at) = (after.seq, Timestamp::new(draw::number(draw)));
-    let standing = Standing { generation: Generation::new(seq.get()), viewers: 1, now: at };
+    let standing =
+        Standing { generation: Generation::new(seq.get()), viewers: 1, now: at, suggested: None };
     let delivery = Delivery { changed_fields: seq.get() % 2 == 0, batching: false };
     let accepted = Accepted {
         bid_id: bid_id.clone(),

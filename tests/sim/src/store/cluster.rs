@@ -12,7 +12,7 @@ use gavel_rules::{
     order::{Epoch, Term, Version},
     time::Timestamp,
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 /// The cluster as stored.
 #[derive(Debug, Default)]
@@ -20,6 +20,8 @@ pub(crate) struct Cluster {
     rooms: BTreeMap<RoomId, StoredRoom>,
     documents: BTreeMap<DocumentName, Document>,
     lease: Option<(Candidate, Term, Timestamp)>,
+    audit: BTreeMap<u64, String>,
+    secret: Option<String>,
     /// The newest.
     pub(crate) term: Term,
     /// The terms that changed something, in order.
@@ -125,6 +127,33 @@ impl Store {
 
     pub(crate) fn document(&self, name: DocumentName) -> Option<Document> {
         self.cluster.documents.get(&name).cloned()
+    }
+
+    pub(crate) fn append_audit(&mut self, body: &str, keep: u64) -> u64 {
+        let audit = &mut self.cluster.audit;
+        let id = audit.last_key_value().map_or(0, |(id, _)| *id) + 1;
+        audit.insert(id, body.to_owned());
+        audit.retain(|kept, _| kept + keep > id);
+        id
+    }
+
+    pub(crate) fn amend_audit(&mut self, id: u64, body: &str) {
+        if let Some(kept) = self.cluster.audit.get_mut(&id) {
+            body.clone_into(kept);
+        }
+    }
+
+    pub(crate) fn audit(&self, ids: RangeInclusive<u64>) -> Vec<(u64, String)> {
+        let entries = self.cluster.audit.iter().filter(|(id, _)| ids.contains(id));
+        entries.map(|(id, body)| (*id, body.clone())).collect()
+    }
+
+    pub(crate) fn newest_audit(&self) -> u64 {
+        self.cluster.audit.last_key_value().map_or(0, |(id, _)| *id)
+    }
+
+    pub(crate) fn shared_secret(&mut self, drawn: &str) -> String {
+        self.cluster.secret.get_or_insert_with(|| drawn.to_owned()).clone()
     }
 
     fn fence(&self, term: Term) -> Result<(), StoreError> {

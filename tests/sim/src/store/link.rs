@@ -16,7 +16,7 @@ use gavel_rules::{
     order::{Epoch, Generation, Seq, Term, Version},
     time::{Millis, Timestamp},
 };
-use std::{sync::Arc, time::Duration};
+use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
 /// How long a caller waits for an answer, as with Redis.
 const ANSWER_WAIT: Duration = Duration::from_millis(250);
@@ -203,6 +203,35 @@ impl RoomStore for Link {
 
     fn durability(&self) -> Durability {
         Durability::Primary
+    }
+}
+
+/// The audit log decides nothing, so it stands apart: no weather spoils it, and
+/// seeds stay what they were.
+#[async_trait]
+impl control::AuditStore for Link {
+    async fn append_audit(&self, body: &str, keep: u64) -> Result<u64, control::StoreError> {
+        Ok(self.shared.with(|store| store.append_audit(body, keep)))
+    }
+
+    async fn amend_audit(&self, id: u64, body: &str) -> Result<(), control::StoreError> {
+        self.shared.with(|store| store.amend_audit(id, body));
+        Ok(())
+    }
+
+    async fn audit(
+        &self,
+        ids: RangeInclusive<u64>,
+    ) -> Result<Vec<(u64, String)>, control::StoreError> {
+        Ok(self.shared.with(|store| store.audit(ids)))
+    }
+
+    async fn newest_audit(&self) -> Result<u64, control::StoreError> {
+        Ok(self.shared.with(|store| store.newest_audit()))
+    }
+
+    async fn shared_secret(&self, drawn: &str) -> Result<String, control::StoreError> {
+        Ok(self.shared.with(|store| store.shared_secret(drawn)))
     }
 }
 

@@ -12,7 +12,10 @@ fn it_opens_and_closes_when_it_is_time_and_once() {
     assert_eq!(wake(&auction, 0), Some(at(OPENS)));
     assert_eq!(step(&mut auction, Input::Tick, OPENS - 1), vec![]);
     let opened = step(&mut auction, Input::Tick, OPENS + 5);
-    assert_eq!(appended(&opened).kind, EventKind::Opened { closes_at: at(CLOSES) });
+    assert_eq!(
+        appended(&opened).kind,
+        EventKind::Opened { closes_at: at(CLOSES), soft_close: None }
+    );
     assert_eq!(auction.guard(), Guard { not_before: Some(at(OPENS)), not_after: None });
     auction.commit();
 
@@ -94,6 +97,44 @@ fn reset_to_counts_from_the_bid_and_never_moves_back() {
     assert_eq!((auction.view().closes_at, auction.view().extensions), (at(CLOSES), 0));
     stored(&mut auction, bid("a", "3", 120), CLOSES - 1_000);
     assert_eq!((auction.view().closes_at, auction.view().extensions), (at(CLOSES + 2_000), 1));
+}
+
+#[test]
+fn a_round_keeps_what_it_was_pinned_to_when_it_opened() {
+    let rules = AuctionRules {
+        reopen_after: Some(Millis::new(10)),
+        ..soft(ExtensionMode::ResetTo, 5_000, 3_000, 9)
+    };
+    let flags = |soft_close| Input::Flags { soft_close };
+    let closes = |auction: &Auction| auction.view().closes_at.as_millis();
+    let mut auction = scheduled(rules);
+    assert_eq!(step(&mut auction, flags(Some(ExtensionMode::Add)), 0), vec![]);
+    let opened = stored(&mut auction, Input::Tick, OPENS);
+    let soft_close = Some(ExtensionMode::Add);
+    assert_eq!(appended(&opened).kind, EventKind::Opened { closes_at: at(CLOSES), soft_close });
+    // The flag changes under the open round, and another owner goes on.
+    stored(&mut auction, flags(None), OPENS);
+    let mut auction = Auction::from_snapshot(auction.to_snapshot());
+    stored(&mut auction, bid("ann", "a-1", 100), CLOSES - 1_000);
+    assert_eq!(closes(&auction), CLOSES + 3_000, "on from the close");
+    stored(&mut auction, Input::Tick, CLOSES + 3_000);
+    stored(&mut auction, Input::Tick, CLOSES + 4_000);
+    let opened = stored(&mut auction, Input::Tick, CLOSES + 4_000);
+    let EventKind::Opened { soft_close: None, .. } = appended(&opened).kind else {
+        panic!("{opened:?}")
+    };
+    let before = closes(&auction);
+    stored(&mut auction, bid("ann", "a-2", 100), before - 1_000);
+    assert_eq!(closes(&auction), before + 2_000, "counted from the bid, as it was created");
+}
+
+#[test]
+fn a_hard_close_is_pinned_to_nothing() {
+    let mut auction = scheduled(plain());
+    stored(&mut auction, Input::Flags { soft_close: Some(ExtensionMode::Add) }, 0);
+    let opened = stored(&mut auction, Input::Tick, OPENS);
+    let unpinned = EventKind::Opened { closes_at: at(CLOSES), soft_close: None };
+    assert_eq!(appended(&opened).kind, unpinned);
 }
 
 #[test]

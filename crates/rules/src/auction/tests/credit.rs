@@ -89,7 +89,10 @@ fn a_late_opening_is_credited_from_when_it_was_due() {
     assert_eq!(step(&mut auction, outage(0), OPENS - 1), vec![], "nothing was lost yet");
     assert_eq!(step(&mut auction, outage(0), OPENS + 1_999), vec![], "the clock opens it");
     let actions = step(&mut auction, outage(0), OPENS + 9_000);
-    assert_eq!(appended(&actions).kind, EventKind::Opened { closes_at: at(CLOSES) });
+    assert_eq!(
+        appended(&actions).kind,
+        EventKind::Opened { closes_at: at(CLOSES), soft_close: None }
+    );
     assert_eq!(auction.guard(), Guard { not_before: Some(at(OPENS + 9_000)), not_after: None });
     assert_eq!(credited(&actions[1..]), (OPENS, CLOSES + 9_000));
     auction.commit();

@@ -120,6 +120,8 @@ struct Checker {
     closed: bool,
     price: Option<Amount>,
     extensions: u32,
+    /// What the round is pinned to.
+    soft_close: Option<ExtensionMode>,
     credited: u64,
     /// No outage begins before it.
     served_until: Timestamp,
@@ -143,9 +145,10 @@ impl Checker {
             EventKind::Created { .. } => {
                 (self.opens_at, self.closes_at) = (rules.opens_at, rules.closes_at);
             }
-            EventKind::Opened { closes_at } => {
+            EventKind::Opened { closes_at, soft_close } => {
                 assert_eq!(*closes_at, self.closes_at);
-                self.open = true;
+                assert!(soft_close.is_none() || rules.extension.is_some(), "nothing to pin");
+                (self.open, self.soft_close) = (true, *soft_close);
             }
             EventKind::BidAccepted { bidder, bid_id, amount, extended_to, .. } => {
                 assert!(self.open && at(stored_at) < self.closes_at, "invariant 9: in time");
@@ -198,7 +201,12 @@ impl Checker {
         self.extensions += 1;
         assert!(self.extensions <= extension.extensions_max, "invariant 9: bounded");
         assert!(self.closes_at.since(now) <= extension.window);
-        assert!(extended_to > self.closes_at && extended_to.since(self.closes_at) <= extension.by);
+        let from = match self.soft_close.unwrap_or(extension.mode) {
+            ExtensionMode::Add => self.closes_at,
+            ExtensionMode::ResetTo => now,
+        };
+        assert_eq!(extended_to, from.saturating_add(extension.by), "as the round is pinned");
+        assert!(extended_to > self.closes_at);
         self.closes_at = extended_to;
     }
 }
@@ -213,6 +221,7 @@ fn ops() -> impl Strategy<Value = Vec<(u64, Op)>> {
     let op = prop_oneof![
         30 => bid,
         10 => Just(Op::Do(Input::Tick)),
+        3 => any_flags().prop_map(Op::Do),
         2 => (0..6_000_u64).prop_map(Op::Outage),
         2 => Just(Op::Do(pause)),
         6 => Just(Op::Do(Input::Resume)),
@@ -222,6 +231,11 @@ fn ops() -> impl Strategy<Value = Vec<(u64, Op)>> {
     ];
     let gap = prop_oneof![5 => Just(0), 8 => 0..100_u64, 1 => 0..1_500_u64];
     list((gap, op), 1..200)
+}
+
+pub(crate) fn any_flags() -> impl Strategy<Value = Input> {
+    let mode = prop_oneof![Just(ExtensionMode::Add), Just(ExtensionMode::ResetTo)];
+    proptest::option::of(mode).prop_map(|soft_close| Input::Flags { soft_close })
 }
 
 pub(crate) fn any_rules() -> impl Strategy<Value = AuctionRules> {

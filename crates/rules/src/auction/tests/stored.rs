@@ -47,8 +47,12 @@ fn every_event_keeps_its_stored_form() {
     let lines = [
         (EventKind::Created { rules: Box::new(full()) }, created.as_str()),
         (
-            EventKind::Opened { closes_at: at(6) },
+            EventKind::Opened { closes_at: at(6), soft_close: None },
             r#"{"seq":9,"at":5,"kind":"opened","closes_at":6}"#,
+        ),
+        (
+            EventKind::Opened { closes_at: at(6), soft_close: Some(ExtensionMode::ResetTo) },
+            r#"{"seq":9,"at":5,"kind":"opened","closes_at":6,"soft_close":"reset_to"}"#,
         ),
         (
             bid_accepted(None),

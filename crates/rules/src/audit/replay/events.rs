@@ -3,7 +3,7 @@
 use super::{Checked, Moment, Money, Replay};
 use crate::{
     amount::Amount,
-    auction::{AuctionRules, AuctionState, Event, EventKind, Outcome},
+    auction::{AuctionRules, AuctionState, Event, EventKind, ExtensionMode, Outcome},
     audit::{
         Invariant,
         violation::{money, result, told},
@@ -44,7 +44,10 @@ impl<'a> Replay<'a> {
                 *moment = Moment::new_round(rules, rules.opens_at, rules.closes_at, 0);
                 Ok(())
             }
-            EventKind::Opened { closes_at } => self.open(event, *closes_at, moment),
+            EventKind::Opened { closes_at, soft_close } => {
+                self.open(event, *closes_at, moment)?;
+                self.pin(event, *soft_close, moment)
+            }
             EventKind::BidAccepted { .. } => self.bid(place, event, moment),
             EventKind::Paused { .. } => self.pause(event, moment),
             EventKind::Resumed { closes_at } => self.resume(event, *closes_at, moment),
@@ -66,6 +69,25 @@ impl<'a> Replay<'a> {
         }
         self.wants_close_at(event, closes_at, moment.closes_at)?;
         (moment.state, moment.closes_at) = (Some(AuctionState::Open), Some(closes_at));
+        Ok(())
+    }
+
+    /// What a flag had when bidding opened holds for the round.
+    fn pin(
+        &self,
+        event: &Event,
+        soft_close: Option<ExtensionMode>,
+        moment: &mut Moment<'_>,
+    ) -> Checked {
+        let hard = self.rules.is_some_and(|rules| rules.extension.is_none());
+        if hard && soft_close.is_some() {
+            return self.broken(
+                Invariant::InTime,
+                told(event),
+                "its rules let no bid move the close",
+            );
+        }
+        moment.soft_close = Some(soft_close);
         Ok(())
     }
 
@@ -140,12 +162,12 @@ impl<'a> Replay<'a> {
         extended_to: Option<Timestamp>,
         moment: &Moment<'_>,
     ) -> Checked {
-        let (Some(rules), Some(closes_at), Some(extensions)) =
-            (self.rules, moment.closes_at, moment.extensions)
+        let (Some(rules), Some(closes_at), Some(extensions), Some(soft_close)) =
+            (self.rules, moment.closes_at, moment.extensions, moment.soft_close)
         else {
             return Ok(());
         };
-        let extension = rules.extension.as_ref();
+        let extension = rules.extension.map(|rule| rule.pinned_to(soft_close));
         let due = extension.and_then(|rule| rule.extended(closes_at, event.at, extensions));
         if due == extended_to {
             return Ok(());

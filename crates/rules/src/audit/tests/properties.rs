@@ -5,7 +5,10 @@ use super::{
     world::{Fate, World},
     *,
 };
-use crate::auction::{EventKind, Input, tests::properties::any_rules};
+use crate::auction::{
+    EventKind, Input,
+    tests::properties::{any_flags, any_rules},
+};
 use proptest::{collection::vec as list, prelude::*};
 use std::string::ToString;
 
@@ -32,6 +35,7 @@ fn ops() -> impl Strategy<Value = Vec<(u64, Op)>> {
         1 => Just(Op::Decide(Fate::Untold)),
         1 => Just(Op::Decide(Fate::Lost)),
         10 => Just(Op::Do(Input::Tick)),
+        3 => any_flags().prop_map(Op::Do),
         2 => Just(Op::Do(Input::Pause { reason: "fire".to_owned() })),
         6 => Just(Op::Do(Input::Resume)),
         1 => Just(Op::Do(Input::Close)),

@@ -61,7 +61,17 @@ pub(super) const STREAM: &[Row] = {
         (I::NoPhantom, "the seller bids", |case| set_bidder(case.kind(7), "seller")),
         (I::InTime, "it opens too early", |case| case.at(2, 999)),
         (I::InTime, "it opens with another close", |case| {
-            *case.kind(2) = EventKind::Opened { closes_at: at(61_001) };
+            *case.kind(2) = EventKind::Opened { closes_at: at(61_001), soft_close: None };
+        }),
+        (I::InTime, "a late bid goes by another mode than its round is pinned to", |case| {
+            let soft_close = Some(ExtensionMode::Add);
+            *case.kind(2) = EventKind::Opened { closes_at: at(61_000), soft_close };
+        }),
+        (I::InTime, "a mode where no bid moves the close", |case| {
+            let EventKind::Created { rules } = case.kind(1) else { panic!("seq 1") };
+            rules.extension = None;
+            let soft_close = Some(ExtensionMode::Add);
+            *case.kind(2) = EventKind::Opened { closes_at: at(61_000), soft_close };
         }),
         (I::InTime, "a bid at the close", |case| case.at(8, 80_000)),
         (I::InTime, "a bid in the pause", |case| {
