@@ -1,7 +1,7 @@
 //! Real connections over loopback, with certificates of the test's own.
 
 use super::*;
-use crate::{grpc, http, net};
+use crate::{grpc, http, net, proxies::Proxies};
 use axum::{Router, routing::get};
 use futures::StreamExt as _;
 use gavel_testkit::{Authority, Issued, PATIENCE};
@@ -208,7 +208,9 @@ async fn http_is_inside_where_a_certificate_is_set_and_nowhere_else() {
     let (listener, addr) = listener().await;
     let router = Router::new().route("/", get(async || "inside"));
     let stop = CancellationToken::new();
-    let served = http::serve(listener, router, tls.clone(), PATIENCE, stop.clone());
+    let door =
+        http::Door { tls: tls.clone(), header_timeout: PATIENCE, proxied: Proxies::default() };
+    let served = http::serve(listener, router, door, stop.clone());
     let served = crate::tasks::spawn("test.http", served);
     let ask = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     let mut stream = TcpStream::connect(addr).await.unwrap();
