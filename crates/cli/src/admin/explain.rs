@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Explain {
     /// The flag's name.
-    key: String,
+    flag: String,
     /// The user.
     #[arg(long)]
     user: Option<String>,
@@ -46,7 +46,7 @@ fn attribute(text: &str) -> Result<(String, Value), String> {
 impl Explain {
     pub(super) async fn run(self, target: &Target) -> Result<(), Failure> {
         let mut client = FlagServiceClient::new(target.connect()?);
-        let (key, context) = (self.key.clone(), Value::from(self.context()).to_string());
+        let (key, context) = (self.flag.clone(), Value::from(self.context()).to_string());
         let request = ExplainFlagRequest { key: key.clone(), context };
         let told = target.answer(client.explain_flag(request)).await?;
         if target.json {
