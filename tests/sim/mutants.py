@@ -19,7 +19,6 @@ SEEDS = 100
 
 STEP = "crates/rules/src/auction/step.rs"
 SETTLE = "data-plane/src/room/owner/settle.rs"
-DEPUTY = "data-plane/src/room/deputy.rs"
 
 ANSWER = "if let Some(bid) = self.answer_for(&bid.bidder, &bid.bid_id) {"
 
@@ -44,12 +43,6 @@ MUTANTS = [
         "                self.retry_batch();\n            }\n            Err(error) => self.on_trouble(&error),",
         "                self.retry_batch();\n            }\n            Err(StoreError::Unknown) => self.stored(&events),\n"
         "            Err(error) => self.on_trouble(&error),",
-    ),
-    (
-        "where two decide nobody looks first",
-        DEPUTY,
-        "self.stands_in_for().is_some() || self.watchful_until > now",
-        "self.stands_in_for().is_some() && self.watchful_until > now && false",
     ),
 ]
 
