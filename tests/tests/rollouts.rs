@@ -25,6 +25,8 @@ use tonic::Code;
 const PAGES: usize = 40;
 /// A guard must have found a fault, and nodes must have heard of it.
 const ROLLED_BACK_WITHIN: Duration = Duration::from_secs(16);
+/// Three steps must have gone by.
+const COMPLETED_WITHIN: Duration = Duration::from_secs(30);
 
 /// Pages of users who bid all the time, for as long as this value is there.
 struct Pages {
@@ -113,6 +115,29 @@ async fn of(world: &World, flag: &str) -> Option<Rollout> {
     listed.into_inner().rollouts.into_iter().find(|rollout| rollout.flag == flag)
 }
 
+/// Waits until a rollout runs no more; what it has become, and the shares that it had on the way.
+async fn ended(world: &World, flag: &str, within: Duration) -> (Rollout, Vec<u32>) {
+    let mut percents = Vec::new();
+    let ended = tokio::time::timeout(within, async {
+        let mut tick = tokio::time::interval(Duration::from_millis(50));
+        loop {
+            tick.tick().await;
+            let rollout = of(world, flag).await.unwrap();
+            percents.push(rollout.percent);
+            percents.dedup();
+            if rollout.state != "running" {
+                return rollout;
+            }
+        }
+    });
+    (ended.await.expect("it ends by itself"), percents)
+}
+
+async fn bid_count(world: &World) -> u64 {
+    let room = world.inspect("chair").await.unwrap();
+    room.view.map_or(0, |view| view.bid_count)
+}
+
 async fn document(world: &World) -> Value {
     let flags = world.flag_service().get_flags(GetFlagsRequest {}).await.unwrap().into_inner();
     serde_json::from_str(&flags.document).unwrap()
@@ -124,36 +149,23 @@ async fn a_variant_that_breaks_pages_is_taken_back() {
     let room = world.room("chair", rules()).await;
     let before = document(&world).await["flags"]["changed-fields"].clone();
     let pages = Pages::open(&room, Reads::ChangedFields);
-    until("bids", async || {
-        let seen = world.inspect("chair").await.ok()?.view?;
-        (seen.bid_count > 10).then_some(())
-    })
-    .await;
+    until("bids", async || (bid_count(&world).await > 10).then_some(())).await;
     assert_eq!(pages.falls.load(Ordering::Relaxed), 0);
 
     let request = start("changed-fields", &[30, 100], 3_600_000);
     let begun = world.rollouts().start_rollout(request).await.unwrap().into_inner().rollout;
     assert_eq!(begun.map(|begun| (begun.state, begun.percent)), Some(("running".to_owned(), 30)));
-    let back = tokio::time::timeout(ROLLED_BACK_WITHIN, async {
-        let mut tick = tokio::time::interval(Duration::from_millis(50));
-        loop {
-            tick.tick().await;
-            let rollout = of(&world, "changed-fields").await.unwrap();
-            if rollout.state != "running" {
-                return rollout;
-            }
-        }
-    });
-    let back = back.await.expect("a guard finds it in time");
+    let (back, _) = ended(&world, "changed-fields", ROLLED_BACK_WITHIN).await;
     assert_eq!((back.state.as_str(), back.percent), ("rolled_back", 0));
     assert!(back.reason.contains("disconnects"), "{}", back.reason);
     // Everybody has what he had before, and no page falls over any more.
     let after = document(&world).await["flags"]["changed-fields"].clone();
     assert_eq!(after.get("targeting"), before.get("targeting"));
     assert_eq!(after["defaultVariant"], before["defaultVariant"]);
-    until("no page that falls", async || {
-        let falls = pages.falls.load(Ordering::Relaxed);
-        tokio::time::sleep(Duration::from_millis(500)).await;
+    until("bids at which no page falls", async || {
+        let (falls, bids) = (pages.falls.load(Ordering::Relaxed), bid_count(&world).await);
+        until("more bids", async || (bid_count(&world).await > bids + PAGES as u64).then_some(()))
+            .await;
         (pages.falls.load(Ordering::Relaxed) == falls).then_some(())
     })
     .await;
@@ -167,20 +179,7 @@ async fn a_variant_that_harms_nobody_becomes_the_default() {
     let room = world.room("chair", rules()).await;
     let pages = Pages::open(&room, Reads::All);
     world.rollouts().start_rollout(start("batching", &[20, 60, 100], 1)).await.unwrap();
-    let mut percents = Vec::new();
-    let done = tokio::time::timeout(3 * gavel_tests::PATIENCE, async {
-        let mut tick = tokio::time::interval(Duration::from_millis(50));
-        loop {
-            tick.tick().await;
-            let rollout = of(&world, "batching").await.unwrap();
-            percents.push(rollout.percent);
-            percents.dedup();
-            if rollout.state != "running" {
-                return rollout;
-            }
-        }
-    });
-    let done = done.await.expect("it goes on by itself");
+    let (done, percents) = ended(&world, "batching", COMPLETED_WITHIN).await;
     assert_eq!((done.state.as_str(), done.reason.as_str()), ("completed", ""));
     assert_eq!(percents, [20, 60, 100]);
     let groups = (done.treatment_group.unwrap(), done.control_group.unwrap());
