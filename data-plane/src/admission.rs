@@ -89,10 +89,11 @@ impl Admission {
                 node
             }
         };
-        let counted = match identity.grants {
-            // Many signed-in users may share one address.
-            Some(_) => Counted::User(identity.user.clone()),
-            None => Counted::Address(customer(address)),
+        // Many signed-in users may share one address.
+        let counted = if identity.is_guest() {
+            Counted::Address(customer(address))
+        } else {
+            Counted::User(identity.user.clone())
         };
         let place = shell.take_place(&settings.limits, counted).await?;
         Ok((node, place))

@@ -1,36 +1,43 @@
 //! Who a session acts for: a guest, or the subject of a signed token.
 
-use gavel_rules::id::UserId;
+use gavel_rules::{
+    id::{RoomId, UserId},
+    time::{Millis, Timestamp},
+};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
-use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
+mod claims;
+mod grants;
 mod guest;
 
+use claims::Claims;
+pub use grants::{Grant, Grants};
 pub use guest::GuestToken;
+
+/// How far the clock of who signs may be from ours.
+const LEEWAY: Millis = Millis::new(5_000);
 
 /// Who a session acts for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The user; a guest's id is that of its [`GuestToken`].
     pub user: UserId,
-    /// What the token grants; `None` for a guest, who has what the room
-    /// allows guests.
-    pub grants: Option<Grants>,
+    /// What a token said besides; `None` for a guest.
+    pub pass: Option<Arc<Pass>>,
 }
 
-/// Rooms by what the user may do there; the room `*` stands for all.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-pub struct Grants(BTreeMap<String, Vec<Grant>>);
-
-/// What a user may do in a room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Grant {
-    /// Look.
-    View,
-    /// Bid; includes looking.
-    Bid,
+/// What a token says of its user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pass {
+    /// What the user may do where.
+    pub grants: Grants,
+    /// The token's own id, its `jti`.
+    pub token_id: Option<String>,
+    /// When it was issued, its `iat`.
+    pub issued_at: Option<Timestamp>,
+    /// When it expires.
+    pub expires_at: Timestamp,
 }
 
 /// Checks tokens against the node's secret.
@@ -39,17 +46,32 @@ pub struct Verifier {
     key: Option<DecodingKey>,
 }
 
-#[derive(Deserialize)]
-struct Claims {
-    sub: String,
-    #[serde(default)]
-    grants: Grants,
-}
-
 /// Why a token was refused; no detail reaches the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the token is not valid here")]
 pub struct TokenRefused;
+
+// === impl Identity ===
+
+impl Identity {
+    /// Whether nobody signed for the user.
+    #[must_use]
+    pub fn is_guest(&self) -> bool {
+        self.pass.is_none()
+    }
+
+    /// Whether the user's token lets it look at the room; of a guest the room decides.
+    #[must_use]
+    pub fn may_view(&self, room: &RoomId) -> bool {
+        self.pass.as_ref().is_none_or(|pass| pass.grants.may_view(room))
+    }
+
+    /// Whether the user's token lets it bid in the room; of a guest the room decides.
+    #[must_use]
+    pub fn may_bid(&self, room: &RoomId) -> bool {
+        self.pass.as_ref().is_none_or(|pass| pass.grants.may_bid(room))
+    }
+}
 
 // === impl Verifier ===
 
@@ -61,47 +83,25 @@ impl Verifier {
         Self { key: (!secret.is_empty()).then(|| DecodingKey::from_secret(secret)) }
     }
 
-    /// The identity that a token proves.
+    /// The identity that a token proves at `now`, by the clock that dates tokens: the machine's.
     ///
     /// # Errors
-    /// [`TokenRefused`] if the signature, algorithm, expiry or subject is not
-    /// as it must be.
-    pub fn verify(&self, token: &str) -> Result<Identity, TokenRefused> {
+    /// [`TokenRefused`] if the signature, algorithm, dates or subject are not
+    /// as they must be.
+    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Identity, TokenRefused> {
         let key = self.key.as_ref().ok_or(TokenRefused)?;
         let mut validation = Validation::new(Algorithm::HS256);
-        validation.set_required_spec_claims(&["exp", "sub"]);
-        validation.validate_nbf = true;
+        // The claims are checked below, at the caller's time.
+        validation.set_required_spec_claims::<&str>(&[]);
+        validation.validate_exp = false;
         validation.validate_aud = false;
-        validation.leeway = 5;
         let claims = decode::<Claims>(token, key, &validation).map_err(|_| TokenRefused)?.claims;
-        let user = claims.sub.parse().map_err(|_| TokenRefused)?;
-        Ok(Identity { user, grants: Some(claims.grants) })
+        claims.identity(now)
     }
 }
 
 impl std::fmt::Debug for Verifier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Verifier").field("key", &self.key.is_some()).finish()
-    }
-}
-
-// === impl Grants ===
-
-impl Grants {
-    /// Whether the user may look at the room.
-    #[must_use]
-    pub fn may_view(&self, room: &str) -> bool {
-        self.of(room).next().is_some()
-    }
-
-    /// Whether the user may bid in the room.
-    #[must_use]
-    pub fn may_bid(&self, room: &str) -> bool {
-        self.of(room).any(|grant| grant == Grant::Bid)
-    }
-
-    fn of(&self, room: &str) -> impl Iterator<Item = Grant> {
-        let named = self.0.get(room).into_iter().flatten();
-        named.chain(self.0.get("*").into_iter().flatten()).copied()
     }
 }

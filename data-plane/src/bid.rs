@@ -157,7 +157,7 @@ impl Bidding {
                 flags: self.settings.flags_version,
                 limits: self.settings.limits_version,
             },
-            guest: self.identity.grants.is_none(),
+            guest: self.identity.is_guest(),
             limited,
             reply,
             traceparent: telemetry::inject(),

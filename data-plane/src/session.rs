@@ -268,8 +268,7 @@ impl Session {
         limits: &Limits,
         actions: &mut Vec<Action>,
     ) {
-        let grants = self.identity.grants.as_ref();
-        if grants.is_some_and(|grants| !grants.may_view(room.as_ref())) {
+        if !self.identity.may_view(&room) {
             let error = ClientError::new(ErrorCode::Forbidden, "the token does not open this room");
             return self.refuse(&error.in_room(&room), actions);
         }
@@ -290,8 +289,7 @@ impl Session {
 
     fn bid(&mut self, bid: PlaceBid, actions: &mut Vec<Action>) {
         let PlaceBid { room, amount, bid_id, traceparent } = bid;
-        let grants = self.identity.grants.as_ref();
-        if grants.is_some_and(|grants| !grants.may_bid(room.as_ref())) {
+        if !self.identity.may_bid(&room) {
             let error =
                 ClientError::new(ErrorCode::Forbidden, "the token does not allow bids here");
             let error = error.in_room(&room).of_bid(bid_id.as_ref());

@@ -22,8 +22,8 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use gavel_rules::id::SessionId;
-use gavel_runtime::{http::Peer, net::Stream, tasks};
+use gavel_rules::{id::SessionId, time::Timestamp};
+use gavel_runtime::{clock, http::Peer, net::Stream, tasks};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use std::{
@@ -130,7 +130,7 @@ fn opened(turned: TurnedAway) -> Opened {
 /// Who opens a socket; a guest with the token of an earlier one is the same guest.
 fn visitor(shell: &Shell, offered: Selection<'_>) -> Result<Visitor, TokenRefused> {
     if let Some(token) = offered.bearer {
-        return Ok((shell.verifier.verify(token)?, None));
+        return Ok((shell.verifier.verify(token, Timestamp::new(clock::now_ms()))?, None));
     }
     let token = offered.guest.map_or_else(|| Ok(GuestToken::draw()), str::parse)?;
     Ok((token.identity(), Some(token)))

@@ -225,7 +225,7 @@ impl Room {
                     "the auction cannot be reached just now",
                 )
                 .retry_after(1_000),
-                Some(GuestAccess::None) if joining.identity.grants.is_none() => {
+                Some(GuestAccess::None) if joining.identity.is_guest() => {
                     ClientError::new(ErrorCode::Forbidden, "this auction is not open to guests")
                 }
                 Some(_) => {

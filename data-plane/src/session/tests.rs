@@ -1,13 +1,16 @@
 //! What a session answers, message by message.
 
 use super::*;
-use crate::auth::Grants;
+use crate::auth::{Grants, Pass};
 use gavel_rules::time::Timestamp;
+use std::sync::Arc;
 
 const NOW: Timestamp = Timestamp::new(1_000_000);
 
 fn session(grants: Option<Grants>, limits: &Limits) -> Session {
-    let identity = Identity { user: "u1".parse().expect("id"), grants };
+    let expires_at = Timestamp::new(NOW.as_millis() + 60_000);
+    let pass = grants.map(|grants| Pass { grants, token_id: None, issued_at: None, expires_at });
+    let identity = Identity { user: "u1".parse().expect("id"), pass: pass.map(Arc::new) };
     Session::new("s1".parse().expect("id"), Dialect::V1, identity, limits)
 }
 

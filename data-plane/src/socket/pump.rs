@@ -12,6 +12,8 @@ use crate::{
     session::{Action, Input, Session},
     settings::Limits,
 };
+use gavel_rules::time::Timestamp;
+use gavel_runtime::clock;
 use std::{
     cell::RefCell,
     io,
@@ -176,7 +178,8 @@ impl Pump {
                 crate::bid::place(&self.shell, &self.member, identity, room, bid);
             }
             Action::Verify(token) => {
-                let identified = self.shell.verifier.verify(&token);
+                let now = Timestamp::new(clock::now_ms());
+                let identified = self.shell.verifier.verify(&token, now);
                 let user = identified.as_ref().ok().map(|identity| identity.user.clone());
                 self.step(Input::Identified(identified));
                 if let Some(user) = user {

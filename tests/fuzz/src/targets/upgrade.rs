@@ -5,12 +5,16 @@ use gavel_data_plane::{
     auth::{GuestToken, Verifier},
     codec::handshake,
 };
-use gavel_rules::id::UserId;
+use gavel_rules::{
+    id::{RoomId, UserId},
+    time::Timestamp,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::Value;
 
 const SECRET: &[u8] = b"a secret of thirty-two characters";
+const NOW: Timestamp = Timestamp::new(1_800_000_000_000);
 
 /// Lines of a request; what is taken is well formed, and shows no token.
 pub(crate) fn handshake(bytes: &[u8]) -> bool {
@@ -49,26 +53,29 @@ pub(crate) fn tokens(bytes: &[u8]) -> bool {
     let Some((choice, text)) = choice_and_text(bytes) else { return false };
     let verifier = Verifier::new(SECRET);
     if choice.is_multiple_of(2) {
-        assert_eq!(verifier.verify(text).ok(), None, "nobody signed it");
+        assert_eq!(verifier.verify(text, NOW).ok(), None, "nobody signed it");
         return false;
     }
     let Ok(claims) = serde_json::from_str::<Value>(text) else { return false };
     let key = EncodingKey::from_secret(SECRET);
     let token = jsonwebtoken::encode(&Header::default(), &claims, &key).expect("JSON is signed");
-    let Ok(identity) = verifier.verify(&token) else { return false };
+    let Ok(identity) = verifier.verify(&token, NOW) else { return false };
     let user = claims["sub"].as_str().and_then(|sub| sub.parse::<UserId>().ok());
     assert_eq!(user.as_ref(), Some(&identity.user), "{claims}");
     assert!(claims.get("exp").is_some(), "{claims}");
-    let grants = identity.grants.expect("a token grants what it says");
-    for room in ["a", "*"] {
+    assert!(!identity.is_guest());
+    for room in ["a", "b"] {
         let named = [&claims["grants"][room], &claims["grants"]["*"]];
         let granted = |what| {
             let lists = named.iter().filter_map(|grants| grants.as_array());
             lists.flatten().any(|grant| grant == what)
         };
-        assert_eq!(grants.may_bid(room), granted("bid"), "{claims}");
-        assert_eq!(grants.may_view(room), granted("bid") || granted("view"), "{claims}");
+        let id: RoomId = room.parse().expect("an id");
+        assert_eq!(identity.may_bid(&id), granted("bid"), "{claims}");
+        assert_eq!(identity.may_view(&id), granted("bid") || granted("view"), "{claims}");
     }
-    Verifier::new(b"another secret of this very length").verify(&token).expect_err("another key");
+    Verifier::new(b"another secret of this very length")
+        .verify(&token, NOW)
+        .expect_err("another key");
     true
 }
