@@ -1,8 +1,9 @@
 //! The control plane: who serves what. Nodes register here; rooms are assigned
-//! to them; limits and flags go out to them; their metrics come together.
+//! to them; limits, flags and denials go out to them; their metrics come together.
 
 pub mod cluster;
 pub mod config;
+mod denials;
 mod driver;
 pub mod flags;
 mod grpc;

@@ -148,6 +148,8 @@ pub enum DocumentName {
     Limits,
     /// See [`crate::flags`].
     Flags,
+    /// See [`gavel_proto::denials`].
+    Denials,
 }
 
 /// A document as stored.
@@ -201,7 +203,7 @@ pub fn open(redis_url: Option<&str>) -> Result<Arc<dyn ClusterStore>, StoreError
 
 impl DocumentName {
     /// Each of them.
-    pub const ALL: [Self; 2] = [Self::Limits, Self::Flags];
+    pub const ALL: [Self; 3] = [Self::Limits, Self::Flags, Self::Denials];
 
     /// The word for it in keys and on the wire.
     #[must_use]
@@ -209,6 +211,7 @@ impl DocumentName {
         match self {
             Self::Limits => "limits",
             Self::Flags => "flags",
+            Self::Denials => "denials",
         }
     }
 }

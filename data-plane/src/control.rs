@@ -1,7 +1,7 @@
 //! The node's line to the control plane. Everything here may be cut at any
 //! time: the node goes on with what it knows and reconnects.
 
-use crate::{node::Shell, room::Input};
+use crate::{node::Shell, room::Input, settings::Settings};
 use gavel_proto::convert::MovedRoom;
 use gavel_rules::{id::RoomId, order::Epoch};
 use gavel_runtime::clock;
@@ -214,16 +214,20 @@ pub(crate) fn start(shell: &Arc<Shell>) {
     drop(shell.tasks.spawn("control.settings", spread_settings(Arc::clone(shell))));
 }
 
-/// Tells the rooms whenever limits or flags change.
+/// Tells the rooms whenever limits or flags change; they do not ask for denials.
 async fn spread_settings(shell: Arc<Shell>) {
     let mut settings = shell.live.watch();
+    let versions = |newest: &Settings| (newest.limits_version, newest.flags_version);
+    let mut told = versions(&settings.borrow_and_update());
     loop {
         tokio::select! {
             changed = settings.changed() => if changed.is_err() { return },
             () = shell.stop.cancelled() => return,
         }
-        settings.mark_unchanged();
-        shell.rooms.settings_changed().await;
+        let now = versions(&settings.borrow_and_update());
+        if std::mem::replace(&mut told, now) != now {
+            shell.rooms.settings_changed().await;
+        }
     }
 }
 

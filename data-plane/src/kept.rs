@@ -18,7 +18,11 @@ use crate::{
 };
 use anyhow::Context as _;
 use gavel_flags::own;
-use gavel_proto::{config::v1 as wire, limits};
+use gavel_proto::{
+    config::v1 as wire,
+    denials::{Denial, Denials},
+    limits,
+};
 use gavel_rules::{
     id::{NodeId, RoomId},
     order::Version,
@@ -62,6 +66,7 @@ struct Written {
 struct Content {
     limits: Option<Document<BTreeMap<String, limits::Value>>>,
     flags: Option<Document<String>>,
+    denials: Option<Document<Vec<Denial>>>,
     peers: BTreeMap<NodeId, Peer>,
     owned: BTreeSet<RoomId>,
 }
@@ -122,6 +127,15 @@ impl Kept {
                 Err(error) => tracing::warn!(%error, "the kept flags are refused"),
             }
         }
+        if let Some(Document { version, body }) = content.denials.take() {
+            match Denials::new(body.iter().cloned()) {
+                Ok(denials) => {
+                    live.set_denials(denials, version);
+                    content.denials = Some(Document { version, body });
+                }
+                Err(error) => tracing::warn!(%error, "the kept denials are refused"),
+            }
+        }
     }
 
     /// The other nodes as they were known.
@@ -148,6 +162,13 @@ impl Kept {
     pub(crate) fn flags(&self, document: &str, version: Version) {
         let document = Document { version, body: document.to_owned() };
         self.content.lock().flags = Some(document);
+        self.changed.notify_one();
+    }
+
+    /// Notes that denials are in force.
+    pub(crate) fn denials(&self, denials: &Denials, version: Version) {
+        let document = Document { version, body: denials.iter(None).cloned().collect() };
+        self.content.lock().denials = Some(document);
         self.changed.notify_one();
     }
 
@@ -198,6 +219,8 @@ pub(crate) async fn run(shell: Arc<Shell>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gavel_proto::denials::What;
+    use gavel_rules::{id::UserId, time::Timestamp};
 
     fn config(directory: &Path) -> NodeConfig {
         NodeConfig { state_dir: directory.display().to_string(), ..NodeConfig::default() }
@@ -217,40 +240,56 @@ mod tests {
         Content {
             limits: Some(Document { version: Version::new(3), body }),
             flags: Some(Document { version: Version::new(4), body: r#"{"flags":{}}"#.to_owned() }),
+            denials: Some(Document { version: Version::new(5), body: vec![denial()] }),
             peers: BTreeMap::from([("node-2".parse().expect("an id"), peer)]),
             owned: BTreeSet::from(["vase".parse().expect("an id")]),
         }
     }
 
-    fn restored(directory: &Path) -> (u32, u64, u64) {
+    /// Somebody is banned from a room.
+    fn denial() -> Denial {
+        let (user, reason) = (bob(), "spam".parse().expect("a reason"));
+        let what = What::Ban { user, room: Some("vase".parse().expect("an id")), reason };
+        Denial { what, until: Some(Timestamp::new(9)) }
+    }
+
+    fn bob() -> UserId {
+        "bob".parse().expect("an id")
+    }
+
+    /// The limit that is no default, and the versions of limits, flags and denials.
+    fn restored(directory: &Path) -> (u32, [u64; 3]) {
         let (kept, live) =
             (Kept::open(&config(directory), &id()).expect("it opens"), Live::default());
         kept.restore(&live);
         let settings = live.get();
-        let versions = (settings.limits_version.get(), settings.flags_version.get());
-        (settings.limits.bids_per_user_max, versions.0, versions.1)
+        let banned =
+            settings.denials.bans(&bob(), &"vase".parse().expect("an id"), Timestamp::new(8));
+        assert_eq!(banned, settings.denials_version.get() > 0);
+        let versions = [settings.limits_version, settings.flags_version, settings.denials_version];
+        (settings.limits.bids_per_user_max, versions.map(Version::get))
     }
 
     #[test]
     fn what_was_kept_is_in_force_again() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("node-1.node");
-        assert_eq!(restored(directory.path()), (5, 0, 0), "the defaults, without a file");
+        assert_eq!(restored(directory.path()), (5, [0, 0, 0]), "the defaults, without a file");
         file::write(&path, &content()).expect("written");
-        assert_eq!(restored(directory.path()), (77, 3, 4));
+        assert_eq!(restored(directory.path()), (77, [3, 4, 5]));
         let kept = Kept::open(&config(directory.path()), &id()).expect("it opens");
         assert_eq!(kept.peers(), content().peers);
         assert_eq!(kept.take_owned(), content().owned);
     }
 
     #[test]
-    fn a_document_that_is_refused_leaves_the_other_one() {
+    fn a_document_that_is_refused_leaves_the_other_ones() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("node-1.node");
         let mut wrong = content();
         wrong.flags.as_mut().expect("flags").body.push('}');
         file::write(&path, &wrong).expect("written");
-        assert_eq!(restored(directory.path()), (77, 3, 0));
+        assert_eq!(restored(directory.path()), (77, [3, 0, 5]));
         let mut wrong = content();
         wrong
             .limits
@@ -259,7 +298,11 @@ mod tests {
             .body
             .insert("batch_messages_max".to_owned(), limits::Value::Number(0));
         file::write(&path, &wrong).expect("written");
-        assert_eq!(restored(directory.path()), (5, 0, 4));
+        assert_eq!(restored(directory.path()), (5, [0, 4, 5]));
+        let mut wrong = content();
+        wrong.denials.as_mut().expect("denials").body.push(denial());
+        file::write(&path, &wrong).expect("written");
+        assert_eq!(restored(directory.path()), (77, [3, 4, 0]));
     }
 
     #[test]

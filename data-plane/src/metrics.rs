@@ -183,7 +183,7 @@ impl Metrics {
         [
             ("fenced", "Rooms found to have another owner by now", &self.fenced),
             ("slow_consumers", "Sockets closed because they read too slowly", &self.slow_consumers),
-            ("config_refused", "Limits or flags that this node refused", &self.config_refused),
+            ("config_refused", "Documents that this node refused", &self.config_refused),
             ("relay_reconnects", "Relay streams opened again after a loss", &self.relay_reconnects),
             (
                 "places_alone",

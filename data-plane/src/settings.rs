@@ -1,10 +1,12 @@
-//! What the control plane may change while the node runs: limits and flags.
+//! What the control plane may change while the node runs: limits, flags and
+//! denials.
 //! Each use reads the newest value at the moment it needs it.
 
 use crate::{limit::Actions, trials::Trials};
 use gavel_flags::Flags;
 use gavel_proto::{
     config::v1 as wire,
+    denials::Denials,
     limits::{self, LimitsError},
 };
 use gavel_rules::{order::Version, time::Millis};
@@ -67,6 +69,10 @@ pub struct Settings {
     pub flags_version: Version,
     /// What is being rolled out by them.
     pub trials: Trials,
+    /// Who may not take part.
+    pub denials: Arc<Denials>,
+    /// Their version; zero is that there are none.
+    pub denials_version: Version,
 }
 
 /// The node's one copy of the settings.
@@ -129,6 +135,8 @@ impl Default for Live {
             flags: Arc::new(Flags::empty()),
             flags_version: Version::new(0),
             trials: Trials::default(),
+            denials: Arc::default(),
+            denials_version: Version::new(0),
         };
         Self { sender: Arc::new(watch::Sender::new(Arc::new(settings))) }
     }
@@ -163,6 +171,15 @@ impl Live {
             settings.trials = settings.trials.next(&flags);
             settings.flags = Arc::new(flags);
             settings.flags_version = version;
+        });
+    }
+
+    /// Puts new denials in force.
+    pub fn set_denials(&self, denials: Denials, version: Version) {
+        self.sender.send_modify(|settings| {
+            let settings = Arc::make_mut(settings);
+            settings.denials = Arc::new(denials);
+            settings.denials_version = version;
         });
     }
 }

@@ -7,6 +7,7 @@
 //! ```
 
 mod auction;
+mod denials;
 mod fleet;
 mod relay;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod tests;
 mod verdict;
 mod view;
 
+pub use denials::{room_or_all, until};
 pub use fleet::{AssignedRoom, HeldRoom, MovedRoom, PreparedRoom};
 pub use relay::{ChangedOwner, RelayedAnswer, RelayedBid, RoomSnapshot, RoomUpdate};
 

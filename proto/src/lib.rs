@@ -1,6 +1,7 @@
 //! What crosses a socket between Gavel's processes: the generated types and
 //! services, (in [`convert`]) the only conversions between them and the types
-//! of `gavel-rules`, and (in [`limits`]) the bounds of the limits document.
+//! of `gavel-rules`, (in [`limits`]) the bounds of the limits document, and (in
+//! [`denials`]) what the document of denials means.
 
 // One module for each area of the wire.
 macro_rules! area {
@@ -33,6 +34,7 @@ area!(client, "gavel.client.v1");
 area!(flagd, "flagd.sync.v1");
 
 pub mod convert;
+pub mod denials;
 pub mod limits;
 
 /// The file descriptors of all packages, for gRPC reflection.

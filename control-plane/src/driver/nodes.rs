@@ -337,6 +337,7 @@ impl Task {
                 heartbeat_at: line.heartbeat_at,
                 limits_version: line.heartbeat.limits_version,
                 flags_version: line.heartbeat.flags_version,
+                denials_version: line.heartbeat.denials_version,
                 load_ppm: u32::try_from(self.cluster.load_ppm(id)).unwrap_or(u32::MAX),
                 held: self.cluster.is_held(id),
                 draining: line.heartbeat.draining,

@@ -2,11 +2,14 @@
 
 use super::{Services, caller::Caller, first_message, status::CallError};
 use crate::{
-    flags, limits,
+    denials, flags, limits,
     store::{ClusterStore, Document, DocumentName, StoreError},
 };
 use gavel_flags::{FlagError, Flags};
-use gavel_proto::config::v1::{self as wire, config_service_server::ConfigService, resource::Kind};
+use gavel_proto::{
+    config::v1::{self as wire, config_service_server::ConfigService, resource::Kind},
+    denials::Denials,
+};
 use gavel_rules::{
     id::NodeId,
     order::{Term, Version},
@@ -37,6 +40,7 @@ pub(crate) struct Documents {
 pub(crate) struct Newest {
     pub(crate) limits: Document,
     pub(crate) flags: Document,
+    pub(crate) denials: Document,
 }
 
 /// Which versions are in force on each node.
@@ -50,8 +54,15 @@ pub(crate) struct Holders {
 #[derive(Debug, Clone, Copy, Default)]
 struct Holding {
     stream: u64,
-    limits: u64,
-    flags: u64,
+    held: Held,
+}
+
+/// Versions of the documents in force on a node.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Held {
+    pub(super) limits: u64,
+    pub(super) flags: u64,
+    pub(super) denials: u64,
 }
 
 // === impl Documents ===
@@ -60,8 +71,11 @@ impl Documents {
     /// The defaults, of version zero: nothing has been read yet.
     pub(crate) fn new() -> Self {
         let default = |name| Document { version: Version::default(), body: default_body(name) };
-        let newest =
-            Newest { limits: default(DocumentName::Limits), flags: default(DocumentName::Flags) };
+        let newest = Newest {
+            limits: default(DocumentName::Limits),
+            flags: default(DocumentName::Flags),
+            denials: default(DocumentName::Denials),
+        };
         Self { newest: Arc::new(watch::Sender::new(newest)), loaded: Arc::default() }
     }
 
@@ -93,7 +107,8 @@ impl Documents {
     /// How many changes of the documents are known here.
     pub(crate) fn changes(&self) -> u64 {
         let newest = self.newest.borrow();
-        newest.limits.version.get() + newest.flags.version.get()
+        let documents = [&newest.limits, &newest.flags, &newest.denials];
+        documents.map(|document| document.version.get()).iter().sum()
     }
 
     /// The flags of the newest document, ready to be asked, with their version.
@@ -122,6 +137,7 @@ impl Documents {
             let held = match name {
                 DocumentName::Limits => &mut newest.limits,
                 DocumentName::Flags => &mut newest.flags,
+                DocumentName::Denials => &mut newest.denials,
             };
             // Two changes may come in the other order than they were stored.
             if document.version > held.version {
@@ -135,17 +151,17 @@ fn default_body(name: DocumentName) -> String {
     match name {
         DocumentName::Limits => limits::to_json(&gavel_proto::limits::defaults()),
         DocumentName::Flags => flags::default_document(),
+        DocumentName::Denials => denials::to_json(&Denials::default()),
     }
 }
 
 // === impl Holders ===
 
 impl Holders {
-    /// Versions of the limits and the flags in force on a node.
-    pub(crate) fn of(&self, node: &str) -> (u64, u64) {
-        let Ok(node) = node.parse::<NodeId>() else { return (0, 0) };
-        let holding = self.by_node.lock().get(&node).copied().unwrap_or_default();
-        (holding.limits, holding.flags)
+    /// What is in force on a node.
+    pub(super) fn of(&self, node: &str) -> Held {
+        let Ok(node) = node.parse::<NodeId>() else { return Held::default() };
+        self.by_node.lock().get(&node).copied().unwrap_or_default().held
     }
 
     fn next_stream(&self) -> u64 {
@@ -157,12 +173,16 @@ impl Holders {
             let held = answer.held.iter().find(|held| held.name == name.as_str());
             held.map_or(0, |held| held.version)
         };
-        let (limits, flags) = (version(DocumentName::Limits), version(DocumentName::Flags));
+        let held = Held {
+            limits: version(DocumentName::Limits),
+            flags: version(DocumentName::Flags),
+            denials: version(DocumentName::Denials),
+        };
         let mut by_node = self.by_node.lock();
         let holding = by_node.entry(node.clone()).or_default();
         // A stream that was followed by another may still have something to say.
         if holding.stream <= stream {
-            *holding = Holding { stream, limits, flags };
+            *holding = Holding { stream, held };
         }
     }
 
@@ -214,6 +234,7 @@ struct Pushing<'a> {
 struct Pushed {
     limits: Option<Version>,
     flags: Option<Version>,
+    denials: Option<Version>,
 }
 
 // === impl Pushing ===
@@ -270,7 +291,11 @@ impl Pushed {
             let refused = hello.refused.iter().find(|refusal| refusal.name == name.as_str());
             refused.map(|refusal| Version::new(refusal.version))
         };
-        Self { limits: version(DocumentName::Limits), flags: version(DocumentName::Flags) }
+        Self {
+            limits: version(DocumentName::Limits),
+            flags: version(DocumentName::Flags),
+            denials: version(DocumentName::Denials),
+        }
     }
 }
 
@@ -289,6 +314,16 @@ fn resources(newest: Newest, pushed: &mut Pushed) -> Vec<wire::Resource> {
     if pushed.flags.replace(flags) != Some(flags) {
         let kind = Some(Kind::Flags(newest.flags.body));
         resources.push(wire::Resource { version: flags.get(), kind });
+    }
+    let denials = newest.denials.version;
+    if pushed.denials.replace(denials) != Some(denials) {
+        match denials::from_json(&newest.denials.body) {
+            Ok(document) => {
+                let kind = Some(Kind::Denials(denials::for_nodes(&document)));
+                resources.push(wire::Resource { version: denials.get(), kind });
+            }
+            Err(error) => tracing::error!(%error, "the stored denials cannot be read"),
+        }
     }
     resources
 }

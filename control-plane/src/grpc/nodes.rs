@@ -34,9 +34,10 @@ impl NodeService for Services {
         for node in &mut nodes {
             // A node has its stream of documents here or with another replica;
             // its heartbeats come here, but later than the stream.
-            let (limits, flags) = self.holders.of(&node.id);
-            node.limits_version = node.limits_version.max(limits);
-            node.flags_version = node.flags_version.max(flags);
+            let held = self.holders.of(&node.id);
+            node.limits_version = node.limits_version.max(held.limits);
+            node.flags_version = node.flags_version.max(held.flags);
+            node.denials_version = node.denials_version.max(held.denials);
         }
         let (term, replica_id) = (self.replica.term(), self.replica.id.to_string());
         Ok(Response::new(wire::ListNodesResponse { nodes, brake, replica_id, term }))

@@ -53,7 +53,7 @@ pub(super) fn page(state: &HttpState, now: Timestamp) -> String {
     let help = "Rooms moved from one living node to another.";
     page.scalar("gavel_control_moves_total", "counter", help, moves);
     let refused = state.config_refused.load(Ordering::Relaxed);
-    let help = "Limits or flags that a node refused.";
+    let help = "Documents that a node refused.";
     page.scalar("gavel_control_config_refused_total", "counter", help, refused);
     let rollbacks = state.rollbacks.load(Ordering::Relaxed);
     let help = "Rollouts of flags that went back because the treatment did worse.";

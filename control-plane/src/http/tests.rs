@@ -213,7 +213,7 @@ gavel_control_assignments_total 9
 # HELP gavel_control_moves_total Rooms moved from one living node to another.
 # TYPE gavel_control_moves_total counter
 gavel_control_moves_total 0
-# HELP gavel_control_config_refused_total Limits or flags that a node refused.
+# HELP gavel_control_config_refused_total Documents that a node refused.
 # TYPE gavel_control_config_refused_total counter
 gavel_control_config_refused_total 0
 # HELP gavel_control_rollbacks_total Rollouts of flags that went back because the treatment did worse.

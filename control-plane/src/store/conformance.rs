@@ -224,7 +224,7 @@ async fn of_many_assignments_one_wins(store: Arc<dyn ClusterStore>) {
 }
 
 async fn a_document_compares_the_version(store: Arc<dyn ClusterStore>) {
-    use DocumentName::{Flags, Limits};
+    use DocumentName::{Denials, Flags, Limits};
     let version = Version::new;
     let put = |name, expected: Option<u64>, body| {
         let store = Arc::clone(&store);
@@ -240,6 +240,12 @@ async fn a_document_compares_the_version(store: Arc<dyn ClusterStore>) {
     assert_eq!(store.document(Limits).await, Ok(Some(stored)));
     assert_eq!(store.document(Flags).await, Ok(None), "another document");
     assert_eq!(put(Flags, None, "c").await, Put::Done(version(1)));
+    assert_eq!(put(Denials, None, "d").await, Put::Done(version(1)));
+    let mut bodies = Vec::new();
+    for name in DocumentName::ALL {
+        bodies.push(store.document(name).await.unwrap().unwrap().body);
+    }
+    assert_eq!(bodies, ["b", "c", "d"]);
 }
 
 async fn of_many_edits_one_wins(store: Arc<dyn ClusterStore>) {
@@ -260,7 +266,12 @@ async fn a_leader_keeps_its_term_and_is_told_of_changes(store: Arc<dyn ClusterSt
     let first = store.lead(&one, None).await.unwrap();
     assert_eq!((&first.leader, first.changes), (&one, 0));
     assert!(first.term >= TERM);
-    for (n, name) in (1..).zip([DocumentName::Limits, DocumentName::Flags, DocumentName::Flags]) {
+    for (n, name) in (1..).zip([
+        DocumentName::Limits,
+        DocumentName::Flags,
+        DocumentName::Flags,
+        DocumentName::Denials,
+    ]) {
         store.put_document(first.term, name, None, "x").await.unwrap();
         let again = store.lead(&one, Some(first.term)).await.unwrap();
         assert_eq!(again, Leadership { changes: n, ..first.clone() });

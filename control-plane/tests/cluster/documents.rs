@@ -1,4 +1,4 @@
-//! Limits and flags on their way to the nodes.
+//! Limits, flags and denials on their way to the nodes.
 
 use crate::world::{Node, channel, start, until};
 use gavel_control_plane::ControlPlane;
@@ -56,6 +56,7 @@ impl Stream {
         let named = push.resources.into_iter().map(|resource| match resource.kind {
             Some(Kind::Limits(_)) => ("limits", resource.version),
             Some(Kind::Flags(_)) => ("flags", resource.version),
+            Some(Kind::Denials(_)) => ("denials", resource.version),
             None => ("nothing", resource.version),
         });
         (push.nonce, named.collect())
@@ -81,7 +82,7 @@ async fn a_change_is_pushed_once_and_its_answer_noted() {
     let control = start(3_000).await;
     let _n1 = Node::register(&control, "n1", 1, &[]).await;
     let mut stream = Stream::open(&control, answer(0, &[], &[])).await;
-    assert_eq!(stream.push().await, (1, vec![("limits", 1), ("flags", 1)]));
+    assert_eq!(stream.push().await, (1, vec![("limits", 1), ("flags", 1), ("denials", 1)]));
     stream.up.send(answer(1, &[("limits", 1), ("flags", 1)], &[])).await.unwrap();
     until("the ACK", async || (in_force(&control).await == (1, 1)).then_some(())).await;
 
@@ -99,7 +100,7 @@ async fn a_change_is_pushed_once_and_its_answer_noted() {
     let hello = answer(0, &[("limits", 1), ("flags", 1)], &[("limits", 2)]);
     let mut again = Stream::open(&control, hello).await;
     drop(stream);
-    assert_eq!(again.push().await, (1, vec![("flags", 1)]));
+    assert_eq!(again.push().await, (1, vec![("flags", 1), ("denials", 1)]));
     assert_eq!(bids_per_user(&control, 8, 0).await, Ok(3));
     assert_eq!(again.push().await, (2, vec![("limits", 3)]));
     again.up.send(answer(2, &[("limits", 3), ("flags", 1)], &[])).await.unwrap();

@@ -94,7 +94,7 @@ async fn documents_reach_nodes_through_every_replica() {
     let redis = RedisServer::start().await;
     let [one, two] = pair(&redis).await;
     let mut stream = Stream::open(&two, answer(0, &[], &[])).await;
-    assert_eq!(stream.push().await.1, [("limits", 1), ("flags", 1)]);
+    assert_eq!(stream.push().await.1, [("limits", 1), ("flags", 1), ("denials", 1)]);
     let mut limits = LimitServiceClient::new(channel(&two));
     let changed = gavel_proto::limits::defaults();
     let update = UpdateLimitsRequest { limits: Some(changed), version: 1 };

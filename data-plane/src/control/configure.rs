@@ -1,10 +1,11 @@
-//! Limits and flags from the control plane: put in force, or refused with a
+//! Limits, flags and denials from the control plane: put in force, or refused with a
 //! reason while the last good ones stay.
 
 use crate::{node::Shell, settings::Limits};
 use gavel_flags::own;
-use gavel_proto::config::v1::{
-    self as wire, config_service_client::ConfigServiceClient, resource::Kind,
+use gavel_proto::{
+    config::v1::{self as wire, config_service_client::ConfigServiceClient, resource::Kind},
+    denials::Denials,
 };
 use gavel_rules::order::Version;
 use gavel_runtime::{backoff::Backoff, grpc};
@@ -80,6 +81,14 @@ impl Refused {
                 });
                 ("flags", put)
             }
+            Kind::Denials(denials) => {
+                let good = Denials::try_from(denials).map_err(|error| error.to_string());
+                let put = good.map(|good| {
+                    shell.kept.denials(&good, version);
+                    shell.live.set_denials(good, version);
+                });
+                ("denials", put)
+            }
         };
         let Err(error) = outcome else {
             self.0.remove(name);
@@ -101,7 +110,11 @@ fn answer(shell: &Shell, nonce: u64, refused: Vec<wire::Refusal>) -> wire::Strea
     wire::StreamConfigRequest {
         node_id: shell.id.to_string(),
         nonce,
-        held: vec![held("limits", settings.limits_version), held("flags", settings.flags_version)],
+        held: vec![
+            held("limits", settings.limits_version),
+            held("flags", settings.flags_version),
+            held("denials", settings.denials_version),
+        ],
         refused,
     }
 }

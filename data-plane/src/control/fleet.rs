@@ -206,6 +206,7 @@ fn beat(shell: &Shell, meter: &mut Meter) -> wire::Heartbeat {
         rooms,
         limits_version: settings.limits_version.get(),
         flags_version: settings.flags_version.get(),
+        denials_version: settings.denials_version.get(),
         load_ppm,
         busiest,
         draining: shell.control.is_draining(),
