@@ -10,10 +10,13 @@ use std::sync::Arc;
 mod claims;
 mod grants;
 mod guest;
+mod secret;
+mod ticket;
 
 use claims::Claims;
 pub use grants::{Grant, Grants};
 pub use guest::GuestToken;
+pub use ticket::{TICKET_KEPT, Ticket, TicketRefused};
 
 /// How far the clock of who signs may be from ours.
 const LEEWAY: Millis = Millis::new(5_000);
@@ -70,6 +73,12 @@ impl Identity {
     #[must_use]
     pub fn may_bid(&self, room: &RoomId) -> bool {
         self.pass.as_ref().is_none_or(|pass| pass.grants.may_bid(room))
+    }
+
+    /// Whether the user's token makes it an auctioneer in the room; a guest never is.
+    #[must_use]
+    pub fn may_conduct(&self, room: &RoomId) -> bool {
+        self.pass.as_ref().is_some_and(|pass| pass.grants.may_conduct(room))
     }
 }
 

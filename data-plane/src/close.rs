@@ -70,8 +70,10 @@ close_codes! {
         "the node is about to stop; its rooms are elsewhere already", "yes, with jitter";
     Overloaded = 1013, "Overloaded",
         "as many sockets as the node may have, or another limit that sheds", "later, another node";
-    Unauthenticated = 4401, "Token expired",
-        "reserved; nothing sends it yet", "no, bring a new token";
+    Unauthenticated = 4401, "Token missing, expired or revoked",
+        "the token has expired or was revoked, or none came in time", "with a new token";
+    Forbidden = 4403, "Forbidden",
+        "the user is banned, or an operator closed the socket", "no";
     TooSlow = 4408, "Too slow",
         "over 64 KiB or 256 frames wait for the client", "yes, and join again";
     MessageRate = 4429, "Too many messages",

@@ -1,6 +1,7 @@
 //! The settings of a node that need a restart to change. What may change
 //! live comes from the control plane, see [`crate::settings`].
 
+use crate::http;
 use gavel_runtime::{
     config::{self, ConfigError},
     proxies::Proxies,
@@ -57,6 +58,10 @@ pub struct HttpConfig {
     /// How browsers reach it, as a URL; empty derives it from `listen`.
     #[schemars(extend("format" = "url"))]
     pub public_url: String,
+    /// Origins of the web pages that may use the node, such as `https://shop.example`, with commas
+    /// between them; `*` allows every page. Pages of the host that a request is for may in any
+    /// case, and so may whoever is no browser.
+    pub allowed_origins: String,
     /// How long a request head may take; then the connection ends.
     #[schemars(range(min = 100, max = 60_000))]
     pub header_timeout_ms: u64,
@@ -140,9 +145,14 @@ pub struct AdminConfig {
 }
 
 /// How users prove who they are.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuthConfig {
+    /// Whether whoever shows no token is let in as a guest; each auction says what guests may.
+    pub guests: bool,
+    /// Where guests are not let in, how long a socket may take to show a token.
+    #[schemars(range(min = 100, max = 60_000))]
+    pub deadline_ms: u64,
     /// HS256 secret; empty refuses every token.
     #[schemars(extend("format" = "secret"))]
     pub secret: String,
@@ -191,6 +201,11 @@ impl Config {
             let why = "must be set where node.state_dir is: it names the file";
             return Err(ConfigError::invalid("node.id", why));
         }
+        let origins = &self.http.allowed_origins;
+        if !origins.is_empty() && !http::is_allowed_origins(origins) {
+            let why = "must be origins like https://shop.example, with commas between them, or *";
+            return Err(ConfigError::invalid("http.allowed_origins", why));
+        }
         if self.http.proxy_protocol != ProxyProtocol::Off && self.http.trusted_proxies.is_empty() {
             let why = "needs http.trusted_proxies: nobody else's header is read";
             return Err(ConfigError::invalid("http.proxy_protocol", why));
@@ -229,6 +244,7 @@ impl Default for HttpConfig {
         Self {
             listen: SocketAddr::from(([0, 0, 0, 0], 8080)),
             public_url: String::new(),
+            allowed_origins: String::new(),
             header_timeout_ms: 5_000,
             trusted_proxies: String::new(),
             forwarded_header: ForwardedHeader::default(),
@@ -246,6 +262,12 @@ impl Default for RelayConfig {
 impl Default for ControlConfig {
     fn default() -> Self {
         Self { endpoint: "http://127.0.0.1:7001".to_owned() }
+    }
+}
+
+impl Default for AuthConfig {
+    fn default() -> Self {
+        Self { guests: true, deadline_ms: 5_000, secret: String::new(), secret_file: String::new() }
     }
 }
 
@@ -269,13 +291,14 @@ mod tests {
     #[test]
     fn a_value_out_of_range_is_refused_by_its_name() {
         type Change = fn(&mut Config);
-        let wrong: [(&str, Change); 18] = [
+        let wrong: [(&str, Change); 19] = [
             ("node.id", |c| c.node.id = "a b".to_owned()),
             ("node.id", |c| c.node.state_dir = "kept".to_owned()),
             ("http.public_url", |c| c.http.public_url = "nowhere".to_owned()),
             ("http.header_timeout_ms", |c| c.http.header_timeout_ms = 99),
             ("http.header_timeout_ms", |c| c.http.header_timeout_ms = 60_001),
             ("http.trusted_proxies", |c| c.http.trusted_proxies = "10.0.0.0/8,proxy".to_owned()),
+            ("http.allowed_origins", |c| c.http.allowed_origins = "shop.example".to_owned()),
             ("http.proxy_protocol", |c| c.http.proxy_protocol = ProxyProtocol::V2),
             ("shutdown.grace_ms", |c| c.shutdown.grace_ms = 300_001),
             ("control.endpoint", |c| c.control.endpoint.clear()),

@@ -12,12 +12,17 @@ use std::{
     time::Duration,
 };
 
+mod origin;
 mod pages;
 mod rooms;
 mod routes;
+pub(crate) mod sockets;
+mod tickets;
 mod upgrade;
+mod visitor;
 
-pub(crate) use upgrade::Sockets;
+pub(crate) use origin::{AllowedOrigins, is_setting as is_allowed_origins};
+pub(crate) use sockets::Sockets;
 
 /// Between two slices of sockets that are sent away.
 const SLICE: Duration = Duration::from_millis(50);

@@ -8,6 +8,7 @@ pub mod auth;
 mod bid;
 pub mod close;
 pub mod codec;
+mod conduct;
 pub mod config;
 mod contact;
 mod control;

@@ -8,7 +8,8 @@ use crate::{
     contact::{self, Contact},
     control::{self, Control},
     heartbeat::Wheel,
-    http, kept,
+    http::{self, AllowedOrigins},
+    kept,
     kept::Kept,
     metrics::{Breaker, Metrics},
     peers::Peers,
@@ -84,6 +85,8 @@ pub(crate) struct Shell {
     pub clock: AuctionClock,
     /// Who is believed about where a request comes from.
     pub origins: Origins,
+    /// Whose web pages may use the node.
+    pub allowed_origins: AllowedOrigins,
     /// Who may open a socket.
     pub admission: Admission,
     /// Places that are counted over the whole cluster.
@@ -221,6 +224,7 @@ impl Node {
             stop.run_until_cancelled(wheel).await;
         }));
         drop(tasks.spawn("tls", shell.tls.clone().keep_fresh(shell.stop.clone())));
+        drop(tasks.spawn("sockets", http::sockets::run(Arc::clone(&shell))));
         drop(tasks.spawn("contact", contact::run(Arc::clone(&shell))));
         drop(tasks.spawn("places", places::run(Arc::clone(&shell))));
         drop(tasks.spawn("kept", kept::run(Arc::clone(&shell))));
@@ -352,6 +356,7 @@ pub(crate) fn shell(
         contact,
         clock: AuctionClock::default(),
         origins: Origins::new(&config.http),
+        allowed_origins: AllowedOrigins::new(&config.http.allowed_origins, &config.http.public_url),
         admission: Admission::default(),
         places,
         sockets: http::Sockets::default(),

@@ -17,7 +17,9 @@ use crate::{
 use gavel_flags::own::Whom;
 use gavel_proto::relay::v1 as wire;
 use gavel_rules::{
-    auction::{AuctionRules, Bid, GuestAccess, RejectReason, Rejected, Verdict, View},
+    auction::{
+        AuctionRules, Bid, CommandError, GuestAccess, RejectReason, Rejected, Verdict, View,
+    },
     id::{NodeId, RoomId, SessionId, UserId},
     order::{Epoch, Generation, Position},
     time::{Millis, Timestamp},
@@ -25,7 +27,7 @@ use gavel_rules::{
 use parking_lot::Mutex;
 use std::sync::{
     Arc,
-    atomic::{AtomicU32, Ordering},
+    atomic::{AtomicBool, AtomicU32, Ordering},
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -64,6 +66,8 @@ pub(crate) struct Member {
     pub refused_by: Mutex<Vec<RoomId>>,
     /// Times that it was refused something over a limit, for the same.
     pub refusals: AtomicU32,
+    /// Its session is to look whether it is over.
+    pub woken: AtomicBool,
     /// The counted places that it holds.
     pub seats: Mutex<Seats>,
 }
@@ -145,8 +149,8 @@ pub(crate) enum Input {
     Detach(u64),
     /// The other node's stream broke.
     EdgeLost(u64),
-    /// An administrator's wish.
-    Command(Command, oneshot::Sender<CommandDone>),
+    /// The wish of an operator or an auctioneer.
+    Command(Command, Errand),
     /// The store could not be reached since then, and can be now.
     Outage(Timestamp),
     /// Nobody names an owner, and the last run of this node was it.
@@ -226,8 +230,8 @@ pub(crate) struct Assignment {
     pub rules: Option<AuctionRules>,
 }
 
-/// An administrator's wish.
-#[derive(Debug, Clone)]
+/// The wish of an operator or an auctioneer.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Command {
     /// Refuse bids and stop the clock.
     Pause(String),
@@ -239,15 +243,57 @@ pub(crate) enum Command {
     Inspect,
 }
 
+/// Where the answer to a wish goes, and where the wish may.
+#[derive(Debug)]
+pub(crate) struct Errand {
+    /// Takes the answer.
+    pub done: oneshot::Sender<CommandDone>,
+    /// Whether another node may be asked, where the room is that one's, and waited for.
+    pub onward: bool,
+    /// When it came.
+    pub since: Timestamp,
+}
+
 /// What came of a wish.
 #[derive(Debug)]
 pub(crate) struct CommandDone {
     /// Why not, or nothing.
-    pub error: Option<String>,
+    pub error: Option<NotDone>,
     /// The state after it.
     pub view: Option<View>,
     /// Viewers on this node.
     pub viewers: usize,
+}
+
+/// Why a wish was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotDone {
+    /// The auction's state does not allow it.
+    #[error("{0}")]
+    NotNow(String),
+    /// Nobody here can say; it may be done all the same.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+// === impl NotDone ===
+
+impl NotDone {
+    /// Nobody here can say, for this reason.
+    pub(crate) fn unavailable(why: &str) -> Self {
+        Self::Unavailable(why.to_owned())
+    }
+}
+
+impl From<CommandError> for NotDone {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::Busy => Self::Unavailable(error.to_string()),
+            CommandError::NotOpen | CommandError::NotPaused | CommandError::AlreadyClosed => {
+                Self::NotNow(error.to_string())
+            }
+        }
+    }
 }
 
 /// When to try again what could not be decided now.
@@ -265,6 +311,12 @@ impl Member {
     /// Notes that the socket was refused something over a limit.
     pub(crate) fn note_refusal(&self) {
         self.refusals.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Lets the session look whether it is over.
+    pub(crate) fn wake(&self) {
+        self.woken.store(true, Ordering::Relaxed);
+        self.socket.wake();
     }
 
     /// Closes the socket of a node that leaves; its client is told when to come

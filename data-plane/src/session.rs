@@ -2,11 +2,11 @@
 //! what the shell is to do comes out. It reads no clock and knows no socket.
 
 use crate::{
-    auth::{GuestToken, Identity, TokenRefused},
+    auth::{Grant, GuestToken, Identity, TokenRefused},
     close::CloseCode,
-    codec::json::{self, ClientError, ClientMessage, Dialect, ErrorCode, PlaceBid},
+    codec::json::{self, ClientError, ClientMessage, Conduct, Dialect, ErrorCode, PlaceBid},
     limit::{self, Exceeded, PLACE_RETRY},
-    settings::Limits,
+    settings::{Limits, Settings},
 };
 use gavel_rules::{
     id::{BidId, RoomId, SessionId},
@@ -15,10 +15,14 @@ use gavel_rules::{
     time::{Millis, Timestamp},
 };
 
+mod proof;
 mod refusals;
+mod sign_in;
 #[cfg(test)]
 mod tests;
 
+use proof::Proof;
+pub use proof::Visitor;
 use refusals::Refusals;
 
 /// Unreadable messages after which the socket is closed with 1007.
@@ -41,6 +45,8 @@ pub enum Input<'a> {
     NotJoined(&'a RoomId),
     /// So many times was something refused elsewhere, as over a limit.
     Refused(u32),
+    /// The time has come that was asked for, or what the settings deny has changed.
+    Woken,
 }
 
 /// What the shell is to do.
@@ -59,8 +65,14 @@ pub enum Action {
         /// What.
         bid: PlacedBid,
     },
+    /// Let a room do what its auctioneer wants.
+    Conduct(RoomId, Conduct),
     /// Check a token and come back with [`Input::Identified`].
     Verify(String),
+    /// Count the session as one of its user, who was somebody else before.
+    SignedIn,
+    /// Come back with [`Input::Woken`] then; this replaces what was asked for before.
+    WakeAt(Option<Timestamp>),
     /// Count that a limit was exceeded, and what happened.
     Exceeded(Exceeded, limit::Action),
     /// Close the socket.
@@ -83,7 +95,7 @@ pub struct PlacedBid {
 pub struct Session {
     id: SessionId,
     dialect: Dialect,
-    identity: Identity,
+    proof: Proof,
     joined: Vec<RoomId>,
     rate: Gcra,
     /// The settings that the rate was made of.
@@ -100,12 +112,12 @@ pub struct Session {
 impl Session {
     /// The session of a socket that has just been upgraded.
     #[must_use]
-    pub fn new(id: SessionId, dialect: Dialect, identity: Identity, limits: &Limits) -> Self {
+    pub fn new(id: SessionId, dialect: Dialect, visitor: Visitor, limits: &Limits) -> Self {
         let rated = (limits.messages_per_session_rate, limits.messages_per_session_burst);
         Self {
             id,
             dialect,
-            identity,
+            proof: Proof::new(visitor),
             joined: Vec::new(),
             rate: Gcra::new(rated.0, rated.1),
             rated,
@@ -119,7 +131,7 @@ impl Session {
     /// Who the session acts for.
     #[must_use]
     pub fn identity(&self) -> &Identity {
-        &self.identity
+        self.proof.identity()
     }
 
     /// The rooms that the session is in.
@@ -133,32 +145,39 @@ impl Session {
         &mut self,
         input: Input<'_>,
         now: Timestamp,
-        limits: &Limits,
+        settings: &Settings,
         actions: &mut Vec<Action>,
     ) {
+        // Whoever is over must not bid for as long as nobody has looked.
+        if let Some(over) = self.proof.over(now, settings) {
+            return self.end(over, actions);
+        }
+        let limits = &settings.limits;
         match input {
-            Input::Opened(guest) => actions.push(Action::Send(self.welcome(guest, limits, now))),
-            Input::Text(text) => self.text(text, now, limits, actions),
+            Input::Opened(guest) => {
+                if !self.proof.is_due() {
+                    actions.push(Action::Send(self.welcome(guest, limits, now)));
+                }
+                actions.push(Action::WakeAt(self.proof.next()));
+            }
+            Input::Text(text) => self.text(text, now, settings, actions),
             Input::Binary => actions.push(Action::Close(CloseCode::Unsupported)),
-            Input::Identified(Ok(identity)) => {
-                self.identity = identity;
-                actions.push(Action::Send(self.welcome(None, limits, now)));
-            }
-            Input::Identified(Err(_)) => {
-                let error =
-                    ClientError::new(ErrorCode::Unauthenticated, "the token is not valid here");
-                self.refuse(&error, actions);
-            }
+            Input::Identified(identified) => self.identified(identified, now, settings, actions),
             Input::NotJoined(room) => self.joined.retain(|joined| joined != room),
             Input::Refused(times) => self.refused(times, now, limits, actions),
+            Input::Woken => {
+                self.leave_forbidden(now, settings, actions);
+                actions.push(Action::WakeAt(self.proof.next()));
+            }
         }
     }
 
     fn welcome(&self, guest: Option<GuestToken>, limits: &Limits, now: Timestamp) -> String {
-        json::welcome(self.dialect, &self.id, &self.identity.user, guest, limits, now)
+        json::welcome(self.dialect, &self.id, self.identity(), guest, limits, now)
     }
 
-    fn text(&mut self, text: &str, now: Timestamp, limits: &Limits, actions: &mut Vec<Action>) {
+    fn text(&mut self, text: &str, now: Timestamp, settings: &Settings, actions: &mut Vec<Action>) {
+        let limits = &settings.limits;
         if let Err(after) = self.take_message(now, limits)
             && !self.flooded(after, now, limits, actions)
         {
@@ -166,7 +185,7 @@ impl Session {
         }
         self.flooding = false;
         match json::parse(text, self.dialect) {
-            Ok(message) => self.message(message, now, limits, actions),
+            Ok(message) => self.message(message, now, settings, actions),
             Err(error) => {
                 let unreadable = error.code == ErrorCode::BadJson;
                 self.refuse(&error, actions);
@@ -243,20 +262,32 @@ impl Session {
         &mut self,
         message: ClientMessage,
         now: Timestamp,
-        limits: &Limits,
+        settings: &Settings,
         actions: &mut Vec<Action>,
     ) {
+        let needs_proof = !matches!(message, ClientMessage::Auth(_) | ClientMessage::Ping(_));
+        if needs_proof && self.proof.is_due() {
+            let error = ClientError::new(ErrorCode::Unauthenticated, "a token must come first");
+            self.refuse(&error, actions);
+            return self.refused(1, now, &settings.limits, actions);
+        }
         match message {
-            ClientMessage::Join(room, since) => self.join(room, since, now, limits, actions),
+            ClientMessage::Join(room, since) => self.join(room, since, now, settings, actions),
             ClientMessage::Leave(room) => {
                 self.joined.retain(|joined| *joined != room);
                 actions.push(Action::Leave(room));
             }
-            ClientMessage::Bid(bid) => self.bid(bid, actions),
+            ClientMessage::Bid(bid) => self.bid(bid, now, settings, actions),
             ClientMessage::Ping(t) => {
                 actions.push(Action::Send(json::pong(self.dialect, t.as_deref(), now)));
             }
             ClientMessage::Auth(token) => actions.push(Action::Verify(token)),
+            ClientMessage::Conduct(room, conduct) => {
+                match self.barred(&room, Grant::Auctioneer, now, settings) {
+                    None => actions.push(Action::Conduct(room, conduct)),
+                    Some(error) => self.refuse(&error, actions),
+                }
+            }
         }
     }
 
@@ -265,14 +296,14 @@ impl Session {
         room: RoomId,
         since: Option<Position>,
         now: Timestamp,
-        limits: &Limits,
+        settings: &Settings,
         actions: &mut Vec<Action>,
     ) {
-        if !self.identity.may_view(&room) {
-            let error = ClientError::new(ErrorCode::Forbidden, "the token does not open this room");
-            return self.refuse(&error.in_room(&room), actions);
+        if let Some(error) = self.barred(&room, Grant::View, now, settings) {
+            return self.refuse(&error, actions);
         }
         if !self.joined.contains(&room) {
+            let limits = &settings.limits;
             let most = limits.rooms_per_session_max;
             if most > 0 && self.joined.len() >= most {
                 let message = format!("a socket may be in {most} rooms at most");
@@ -287,13 +318,16 @@ impl Session {
         actions.push(Action::Join(room, since));
     }
 
-    fn bid(&mut self, bid: PlaceBid, actions: &mut Vec<Action>) {
+    fn bid(
+        &mut self,
+        bid: PlaceBid,
+        now: Timestamp,
+        settings: &Settings,
+        actions: &mut Vec<Action>,
+    ) {
         let PlaceBid { room, amount, bid_id, traceparent } = bid;
-        if !self.identity.may_bid(&room) {
-            let error =
-                ClientError::new(ErrorCode::Forbidden, "the token does not allow bids here");
-            let error = error.in_room(&room).of_bid(bid_id.as_ref());
-            return self.refuse(&error, actions);
+        if let Some(error) = self.barred(&room, Grant::Bid, now, settings) {
+            return self.refuse(&error.of_bid(bid_id.as_ref()), actions);
         }
         let bid_id = bid_id.unwrap_or_else(|| self.draw_bid_id());
         let bid = PlacedBid { amount, bid_id, traceparent };

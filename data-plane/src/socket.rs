@@ -123,6 +123,11 @@ impl Socket {
         self.send(ping);
     }
 
+    /// Lets the pump look what there is to do.
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
     /// Whether a pong has come since the last probe.
     #[must_use]
     pub(crate) fn has_answered(&self) -> bool {

@@ -17,6 +17,7 @@ mod memory;
 mod places;
 mod redb;
 mod redis;
+mod tickets;
 mod watermark;
 
 use std::fmt::Debug;
@@ -142,6 +143,13 @@ pub trait RoomStore: Debug + Send + Sync + 'static {
         holder: &Holder,
         wanted: Wanted,
     ) -> Result<Held, StoreError>;
+
+    /// Keeps for so long what a ticket stands for, under its key.
+    async fn keep_ticket(&self, key: &str, pass: &str, kept: Millis) -> Result<(), StoreError>;
+
+    /// Takes away what is kept under a ticket's key. Of all who ask, one gets it; after
+    /// [`StoreError::Unknown`] it may be gone.
+    async fn take_ticket(&self, key: &str) -> Result<Option<String>, StoreError>;
 
     /// Notes that this run of `node` is there and reaches the store, by whose clock it is told the
     /// time. This is all that is known of an owner whose rooms are quiet.

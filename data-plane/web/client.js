@@ -188,7 +188,12 @@ export class GavelClient {
   #clock = [];
   #userId = null;
   #guestToken = null;
+  #turn = 0;
 
+  /**
+   * `outside.token`, where there is one, is called whenever a token is needed and gives a promise of it. What it gives
+   * must be fresh: it is shown at each connect, and again before it expires.
+   */
   constructor(url, listener, outside = {}) {
     this.#url = url;
     this.#listener = listener;
@@ -244,11 +249,21 @@ export class GavelClient {
     if (this.#socket) return;
     this.#cancel('reconnect');
     this.#setStatus({ state: 'connecting' });
-    const comesBack = this.#guestToken ? [`guest.${this.#guestToken}`] : [];
+    if (!this.#outside.token) return this.#open(this.#guestToken ? [`guest.${this.#guestToken}`] : []);
+    // The answer may come when nobody waits for it any more.
+    const turn = ++this.#turn;
+    const ifCurrent = (handle) => (value) => turn === this.#turn && !this.#socket && handle(value);
+    this.#outside.token().then(
+      ifCurrent((token) => this.#open([`bearer.${token}`])),
+      ifCurrent(() => this.#onClose(1006)),
+    );
+  }
+
+  #open(proof) {
     // Once: a node that is not there must not keep us away.
     const url = this.#suggested ?? this.#url;
     this.#suggested = null;
-    const socket = new this.#outside.WebSocket(url, [SUBPROTOCOL, ...comesBack]);
+    const socket = new this.#outside.WebSocket(url, [SUBPROTOCOL, ...proof]);
     this.#socket = socket;
     // Handlers of a socket we have given up must not touch its successor.
     const ifCurrent = (handle) => (event) => socket === this.#socket && handle(event);
@@ -262,6 +277,7 @@ export class GavelClient {
   stop() {
     const socket = this.#socket;
     this.#socket = null;
+    this.#turn += 1;
     this.#cancelAllButLives();
     socket?.close(1000);
     this.#setStatus({ state: 'stopped', why: 'Disconnected.' });
@@ -367,6 +383,8 @@ export class GavelClient {
   }
 
   #onWelcome(message) {
+    if (message.tokenExpiresAt) this.#renew(message.tokenExpiresAt - message.serverTime);
+    if (this.#isOpen() && message.sessionId === this.#status.sessionId) return;
     this.#openedAt = this.#outside.now();
     this.#userId = message.userId;
     this.#guestToken = message.guestToken ?? null;
@@ -381,6 +399,19 @@ export class GavelClient {
     }
     for (const bid of this.#bids.values()) this.#sendBid(bid);
     this.#sendPing();
+  }
+
+  // Before the token expires another one is shown, which is answered with a welcome of the same session.
+  #renew(leftMs) {
+    if (!this.#outside.token) return;
+    this.#after('token', Math.max(1_000, leftMs * 0.8), () => {
+      const socket = this.#socket;
+      this.#outside.token().then(
+        (token) => socket === this.#socket && this.#send({ type: 'auth', token }),
+        // The server closes when the time has come, and then we try again.
+        () => {},
+      );
+    });
   }
 
   #onDegraded(message) {
@@ -457,7 +488,8 @@ export class GavelClient {
   #onClose(code) {
     this.#socket = null;
     this.#cancelAllButLives();
-    const plan = planFor(code);
+    const mayRenew = code === 4401 && this.#outside.token;
+    const plan = mayRenew ? { ...SOON, why: 'The session has expired.' } : planFor(code);
     const hintMs = this.#hintMs;
     this.#hintMs = null;
     if (!plan.reconnect) return this.#setStatus({ state: 'stopped', code, why: plan.why });

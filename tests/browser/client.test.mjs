@@ -412,3 +412,65 @@ describe('a bid', () => {
     assert.equal(events.at(-1).answer.reason, 'too_low');
   });
 });
+
+describe('tokens', () => {
+  const settled = () => new Promise((resolve) => setImmediate(resolve));
+  const hello = (expiresAt) =>
+    socket().say({ type: 'welcome', sessionId: 's', userId: 'anna', serverTime: SERVER_TIME, tokenExpiresAt: expiresAt });
+  let given;
+
+  beforeEach(() => {
+    FalseSocket.opened = [];
+    world = makeWorld();
+    given = 0;
+    const token = async () => `t${++given}`;
+    client = new GavelClient('ws://node/ws', (event) => events.push(event), { ...world, token });
+    client.join(1);
+  });
+
+  test('are shown when the socket opens and before they expire', async () => {
+    client.connect();
+    await settled();
+    assert.deepEqual(socket().protocols, ['gavel.v1.json', 'bearer.t1']);
+    hello(SERVER_TIME + 5_000);
+    world.advance(3_999);
+    await settled();
+    assert.equal(socket().of('auth').length, 0);
+    world.advance(1);
+    await settled();
+    assert.deepEqual(socket().of('auth'), [{ type: 'auth', token: 't2' }]);
+    hello(SERVER_TIME + 20_000);
+    assert.equal(socket().of('joinAuction').length, 1, 'the session is the same');
+  });
+
+  test('are asked for anew when one has expired', async () => {
+    client.connect();
+    await settled();
+    hello(SERVER_TIME + 5_000);
+    socket().lose(4401);
+    world.advance(15_000);
+    await settled();
+    assert.deepEqual(socket().protocols, ['gavel.v1.json', 'bearer.t2']);
+  });
+
+  test('that come too late open nothing', async () => {
+    client.connect();
+    client.stop();
+    await settled();
+    assert.equal(FalseSocket.opened.length, 0);
+  });
+
+  test('that cannot be had are tried for again', async () => {
+    let fails = true;
+    const token = async () => (fails ? Promise.reject(new Error('away')) : 't');
+    client = new GavelClient('ws://node/ws', (event) => events.push(event), { ...world, token });
+    client.connect();
+    await settled();
+    assert.equal(FalseSocket.opened.length, 0);
+    assert.equal(client.status.state, 'waiting');
+    fails = false;
+    world.advance(15_000);
+    await settled();
+    assert.equal(FalseSocket.opened.length, 1);
+  });
+});

@@ -125,13 +125,29 @@ impl Client {
         protocols: &[&str],
         forwarded_for: Option<&str>,
     ) -> Result<Self, tungstenite::Error> {
+        let headers = forwarded_for.map(|address| ("x-forwarded-for", address));
+        Self::try_with(node, protocols, headers).await
+    }
+
+    /// The same with these headers besides.
+    ///
+    /// # Errors
+    /// What the handshake came to.
+    ///
+    /// # Panics
+    /// If they cannot be headers.
+    pub async fn try_with(
+        node: SocketAddr,
+        protocols: &[&str],
+        headers: impl IntoIterator<Item = (&'static str, &str)>,
+    ) -> Result<Self, tungstenite::Error> {
         let mut request = format!("ws://{node}/ws").into_client_request()?;
         let header = |text: &str| HeaderValue::try_from(text).expect("a header");
         if !protocols.is_empty() {
             request.headers_mut().insert("Sec-WebSocket-Protocol", header(&protocols.join(", ")));
         }
-        if let Some(address) = forwarded_for {
-            request.headers_mut().insert("X-Forwarded-For", header(address));
+        for (name, value) in headers {
+            request.headers_mut().insert(name, header(value));
         }
         let stream = TcpStream::connect(node).await?;
         let stream = MaybeTlsStream::Plain(stream);

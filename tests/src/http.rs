@@ -12,12 +12,42 @@ use tokio::{
 /// # Panics
 /// If there is no answer, or one that is not HTTP.
 pub async fn get(addr: SocketAddr, path: &str, bearer: Option<&str>) -> (u16, String) {
+    let bearer = bearer.map(|token| format!("Authorization: Bearer {token}"));
+    let lines: Vec<&str> = bearer.as_deref().into_iter().collect();
+    let answer = ask(addr, &format!("GET {path}"), &lines).await;
+    (answer.status, answer.body)
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The head, with the status line, as it came.
+    pub head: String,
+    /// The body.
+    pub body: String,
+}
+
+// === impl Answer ===
+
+impl Answer {
+    /// The value of a header.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+}
+
+/// Asks for something, as `GET /livez`, with these lines of headers.
+///
+/// # Panics
+/// If there is no answer, or one that is not HTTP.
+pub async fn ask(addr: SocketAddr, what: &str, headers: &[&str]) -> Answer {
     let mut stream = TcpStream::connect(addr).await.expect("the node listens");
-    let bearer = bearer.map(|token| format!("Authorization: Bearer {token}\r\n"));
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{}\r\n",
-        bearer.unwrap_or_default()
-    );
+    let headers: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
+    let request = format!("{what} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).await.expect("the request leaves");
     let mut answer = Vec::new();
     let read = tokio::time::timeout(crate::PATIENCE, stream.read_to_end(&mut answer));
@@ -25,7 +55,7 @@ pub async fn get(addr: SocketAddr, path: &str, bearer: Option<&str>) -> (u16, St
     let answer = String::from_utf8(answer).expect("text");
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-    (status.expect("a status"), body.to_owned())
+    Answer { status: status.expect("a status"), head: head.to_owned(), body: body.to_owned() }
 }
 
 /// The seed's metrics of a node.

@@ -57,6 +57,10 @@ pub struct Options {
     pub state_dir: String,
     /// Who is believed about whom it connects for.
     pub trusted_proxies: String,
+    /// Whose pages may use the nodes.
+    pub allowed_origins: String,
+    /// How long a socket may take to show a token; none where guests are let in.
+    pub token_within_ms: Option<u64>,
 }
 
 /// A running cluster.
@@ -96,6 +100,8 @@ impl Default for Options {
             production_limits: false,
             state_dir: String::new(),
             trusted_proxies: String::new(),
+            allowed_origins: String::new(),
+            token_within_ms: None,
         }
     }
 }
@@ -195,7 +201,11 @@ impl World {
         config.control.endpoint = self.endpoint();
         config.redis = self.options.room_config();
         config.admin.token = self.options.admin_token.clone();
+        config.http.allowed_origins = self.options.allowed_origins.clone();
         config.auth.secret = token::SECRET.to_owned();
+        if let Some(deadline_ms) = self.options.token_within_ms {
+            (config.auth.guests, config.auth.deadline_ms) = (false, deadline_ms);
+        }
         config.shutdown.spread_ms = 100;
         config.shutdown.grace_ms = 1_000;
         config

@@ -97,6 +97,8 @@ async fn nodes(args: &DevArgs, cluster: &mut Cluster) -> Result<(), Failure> {
         config.node.id = format!("node-{n}");
         config.node.zone = "local".to_owned();
         config.http.listen = loopback(*port);
+        // Whoever writes a page against it serves that from elsewhere.
+        "*".clone_into(&mut config.http.allowed_origins);
         config.relay.listen = loopback(relay_port);
         config.admin.token = args.admin_token.clone();
         if let Some(directory) = &args.data {

@@ -1,21 +1,23 @@
 //! What a token lets its user do.
 
 use gavel_rules::id::RoomId;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Rooms by what the user may do there; the room `*` stands for all.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grants(BTreeMap<String, Vec<Grant>>);
 
 /// What a user may do in a room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Grant {
     /// Look.
     View,
     /// Bid; includes looking.
     Bid,
+    /// Pause, resume and close; includes looking.
+    Auctioneer,
 }
 
 // === impl Grants ===
@@ -31,6 +33,12 @@ impl Grants {
     #[must_use]
     pub fn may_bid(&self, room: &RoomId) -> bool {
         self.of(room).any(|grant| grant == Grant::Bid)
+    }
+
+    /// Whether the user may pause, resume and close the room's auction.
+    #[must_use]
+    pub fn may_conduct(&self, room: &RoomId) -> bool {
+        self.of(room).any(|grant| grant == Grant::Auctioneer)
     }
 
     fn of(&self, room: &RoomId) -> impl Iterator<Item = Grant> {

@@ -26,6 +26,7 @@ pub const PROTOCOLS_MAX: usize = 16;
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const BEARER: &str = "bearer.";
 const GUEST: &str = "guest.";
+const TICKET: &str = "ticket.";
 const KEY_BYTES: usize = 16;
 
 /// A client may leave rubbish in the four bits the last character of a key does not need.
@@ -52,6 +53,8 @@ pub struct Selection<'a> {
     pub bearer: Option<&'a str>,
     /// The token of the first `guest.*` entry; as secret as the other.
     pub guest: Option<&'a str>,
+    /// The secret of the first `ticket.*` entry; the same.
+    pub ticket: Option<&'a str>,
 }
 
 /// Why a request cannot become a WebSocket.
@@ -82,6 +85,9 @@ pub enum HandshakeError {
     /// none; browsers then fail the socket without a word on why.
     #[error("Sec-WebSocket-Protocol must offer gavel.v1.json, or be absent for the seed's dialect")]
     NoDialect,
+    /// URLs end up in logs and histories.
+    #[error("a token has no place in the URL: see docs/protocol.md")]
+    SecretInUrl,
 }
 
 // === impl Upgrade ===
@@ -101,6 +107,7 @@ impl fmt::Debug for Selection<'_> {
             .field("protocol", &self.protocol)
             .field("bearer", &self.bearer.map(|_| "[redacted]"))
             .field("guest", &self.guest.map(|_| "[redacted]"))
+            .field("ticket", &self.ticket.map(|_| "[redacted]"))
             .finish()
     }
 }
@@ -114,9 +121,12 @@ impl HandshakeError {
         match self {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Upgrade | Self::Version => StatusCode::UPGRADE_REQUIRED,
-            Self::HttpVersion | Self::Connection | Self::Key | Self::Protocol | Self::NoDialect => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::HttpVersion
+            | Self::Connection
+            | Self::Key
+            | Self::Protocol
+            | Self::NoDialect
+            | Self::SecretInUrl => StatusCode::BAD_REQUEST,
         }
     }
 }
@@ -174,6 +184,8 @@ pub fn select_protocol<S: AsRef<str>>(offered: &[S]) -> Result<Selection<'_>, Ha
             selection.bearer = selection.bearer.or(Some(token));
         } else if let Some(token) = protocol.strip_prefix(GUEST) {
             selection.guest = selection.guest.or(Some(token));
+        } else if let Some(ticket) = protocol.strip_prefix(TICKET) {
+            selection.ticket = selection.ticket.or(Some(ticket));
         } else if protocol == PROTOCOL_JSON {
             selection.protocol = Some(PROTOCOL_JSON);
         }

@@ -15,10 +15,10 @@ mod parse;
 mod write;
 
 pub use code::{ErrorCode, meaning_of};
-pub use parse::{ClientError, ClientMessage, PlaceBid, parse};
+pub use parse::{ClientError, ClientMessage, Conduct, PlaceBid, parse};
 pub use write::{
-    Level, Standing, accepted, batch, degraded, error, event, outbid, pong, reconnect, rejected,
-    resumed, state, welcome,
+    Level, Standing, accepted, batch, conducted, degraded, error, event, outbid, pong, reconnect,
+    rejected, resumed, state, welcome,
 };
 
 /// How a socket writes amounts and ids.

@@ -3,7 +3,7 @@
 use super::load::Meter;
 use crate::{
     node::Shell,
-    room::{Assignment, Command, CommandDone, Input},
+    room::{Assignment, Command, CommandDone, Errand, Input, NotDone},
 };
 use anyhow::Context as _;
 use gavel_proto::convert::{AssignedRoom, ConvertError, HeldRoom, PreparedRoom};
@@ -261,7 +261,7 @@ fn obey(shell: &Arc<Shell>, command: wire::Command, results: mpsc::Sender<wire::
         let done = carry_out(&shell, command).await;
         let result = wire::CommandResult {
             command_id,
-            error: done.error.unwrap_or_default(),
+            error: done.error.map(|error| error.to_string()).unwrap_or_default(),
             view: done.view.map(Into::into),
             viewers: u64::try_from(done.viewers).unwrap_or(u64::MAX),
         };
@@ -271,8 +271,10 @@ fn obey(shell: &Arc<Shell>, command: wire::Command, results: mpsc::Sender<wire::
 }
 
 async fn carry_out(shell: &Arc<Shell>, command: wire::Command) -> CommandDone {
-    let refuse =
-        |error: &str| CommandDone { error: Some(error.to_owned()), view: None, viewers: 0 };
+    let refuse = |why: &str| {
+        let error = Some(NotDone::unavailable(why));
+        CommandDone { error, view: None, viewers: 0 }
+    };
     let (Ok(room), Some(kind)) = (command.room_id.parse::<RoomId>(), command.kind) else {
         return refuse("the command makes no sense");
     };
@@ -282,8 +284,10 @@ async fn carry_out(shell: &Arc<Shell>, command: wire::Command) -> CommandDone {
         wire::command::Kind::Close(_) => Command::Close,
         wire::command::Kind::Inspect(_) => Command::Inspect,
     };
-    let (sender, receiver) = oneshot::channel();
-    if shell.rooms.send(shell, &room, Input::Command(command, sender)).is_err() {
+    let (done, receiver) = oneshot::channel();
+    // Control knows whose room it is: if this is not the owner, it will ask again.
+    let errand = Errand { done, onward: false, since: shell.now() };
+    if shell.rooms.send(shell, &room, Input::Command(command, errand)).is_err() {
         return refuse("the room takes no more just now");
     }
     match tokio::time::timeout(COMMAND_WAIT, receiver).await {

@@ -1,13 +1,13 @@
 //! What a node answers over plain HTTP.
 
-use super::{pages, rooms, upgrade};
+use super::{pages, rooms, tickets, upgrade};
 use crate::node::Shell;
 use axum::{
     Json, Router,
     extract::{Extension, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use gavel_runtime::http::Peer;
 use serde_json::json;
@@ -23,6 +23,7 @@ pub(super) fn router(shell: Arc<Shell>) -> Router {
         .route("/api/websocket/metrics", get(websocket_metrics))
         .route("/api/rooms/{id}/snapshot", get(rooms::snapshot))
         .route("/api/rooms/{id}/events", get(rooms::events))
+        .route("/api/tickets", post(tickets::issue).layer(tickets::cors(&shell)))
         .fallback(pages::page)
         .with_state(shell)
 }
@@ -81,11 +82,12 @@ fn may_read(shell: &Shell, Peer(peer): Peer, headers: &HeaderMap) -> bool {
 
 /// Whether a request shows this token.
 pub(super) fn shows_token(token: &str, headers: &HeaderMap) -> bool {
-    let given = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix("Bearer "));
-    given.is_some_and(|given| bool::from(given.as_bytes().ct_eq(token.as_bytes())))
+    bearer(headers).is_some_and(|given| bool::from(given.as_bytes().ct_eq(token.as_bytes())))
+}
+
+/// The bearer token that a request shows.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
 }
 
 /// Memory that the process holds, in bytes; zero where the system does not tell.

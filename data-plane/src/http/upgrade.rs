@@ -1,11 +1,11 @@
 //! From an HTTP request to a socket at work.
 
+use super::visitor::{self, Arrival, Unproven};
 use crate::{
     admission::{NodePlace, TurnedAway},
-    auth::{GuestToken, Identity, TokenRefused},
     close::CloseCode,
     codec::{
-        handshake::{self, HandshakeError, Selection, Upgrade},
+        handshake::{self, HandshakeError, Upgrade},
         json::{self, Dialect},
     },
     limit::{Action, Exceeded},
@@ -22,47 +22,17 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use gavel_rules::{id::SessionId, time::Timestamp};
-use gavel_runtime::{clock, http::Peer, net::Stream, tasks};
+use gavel_rules::id::SessionId;
+use gavel_runtime::{http::Peer, net::Stream, tasks};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use std::{
-    collections::HashMap,
-    sync::{Arc, Weak, atomic::AtomicU32},
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU32},
 };
 
 /// What one socket's task may hold while idle. It is the largest part of a socket's memory.
 const FUTURE_BYTES_MAX: usize = 512;
-
-/// Who opens a socket, and what a guest comes back with.
-type Visitor = (Identity, Option<GuestToken>);
-
-/// The open sockets of a node, for when all of them have to go.
-#[derive(Debug, Default)]
-pub(crate) struct Sockets {
-    by_session: Mutex<HashMap<SessionId, Weak<Member>>>,
-}
-
-// === impl Sockets ===
-
-impl Sockets {
-    /// Every socket, in no order.
-    pub(crate) fn all(&self) -> Vec<Weak<Member>> {
-        self.by_session.lock().values().cloned().collect()
-    }
-
-    /// Closes every socket.
-    pub(crate) fn close_all(&self, code: CloseCode) {
-        for member in self.all().iter().filter_map(Weak::upgrade) {
-            member.socket.close(code);
-        }
-    }
-
-    /// Open sockets; each acts for one user.
-    pub(crate) fn len(&self) -> usize {
-        self.by_session.lock().len()
-    }
-}
 
 /// `GET /ws`.
 pub(super) async fn upgrade(
@@ -71,6 +41,10 @@ pub(super) async fn upgrade(
     request: Request,
 ) -> Response {
     let client = shell.origins.client(peer, request.headers());
+    if let Err(foreign) = shell.allowed_origins.check(request.headers()) {
+        shell.metrics.sockets_opened.inc(Opened::Forbidden);
+        return (StatusCode::FORBIDDEN, foreign.to_string()).into_response();
+    }
     if let Err(turned) = shell.admission.ask(&shell, client) {
         return refuse_for_now(&shell, turned);
     }
@@ -83,23 +57,23 @@ pub(super) async fn upgrade(
         Ok(selection) => selection,
         Err(error) => return refuse(&shell, error),
     };
-    let visitor = match visitor(&shell, selection) {
-        Ok(visitor) => visitor,
-        Err(error) => {
-            shell.metrics.sockets_opened.inc(Opened::Unauthenticated);
-            return (StatusCode::UNAUTHORIZED, error.to_string()).into_response();
-        }
+    if visitor::shows_secret(request.uri()) {
+        return refuse(&shell, HandshakeError::SecretInUrl);
+    }
+    let arrival = match visitor::identify(&shell, selection).await {
+        Ok(arrival) => arrival,
+        Err(error) => return refuse_unproven(&shell, error),
     };
     let dialect = if selection.protocol.is_some() { Dialect::V1 } else { Dialect::Seed };
     let protocol = selection.protocol.map(HeaderValue::from_static);
-    let admitted = match shell.admission.admit(&shell, client, &visitor.0).await {
+    let admitted = match shell.admission.admit(&shell, client, &arrival.visitor.identity).await {
         Err(turned) if turned.action == Action::Refuse => return refuse_for_now(&shell, turned),
         admitted => admitted,
     };
     let upgraded = hyper::upgrade::on(request);
     drop(tasks::spawn("socket.upgrade", async move {
         match upgraded.await {
-            Ok(upgraded) => start(&shell, upgraded, admitted, visitor, dialect),
+            Ok(upgraded) => start(&shell, upgraded, admitted, arrival, dialect),
             Err(error) => tracing::debug!(%error, "the upgrade did not happen"),
         }
     }));
@@ -109,6 +83,16 @@ pub(super) async fn upgrade(
 fn refuse(shell: &Shell, error: HandshakeError) -> Response {
     shell.metrics.sockets_opened.inc(Opened::BadHandshake);
     (error.status(), error.to_string()).into_response()
+}
+
+/// Refuses whoever showed something that proves nobody.
+fn refuse_unproven(shell: &Shell, error: Unproven) -> Response {
+    shell.metrics.sockets_opened.inc(Opened::Unauthenticated);
+    let status = match error.is_passing() {
+        true => StatusCode::SERVICE_UNAVAILABLE,
+        false => StatusCode::UNAUTHORIZED,
+    };
+    (status, error.to_string()).into_response()
 }
 
 /// Refuses a socket before there is one; it may come again later.
@@ -125,15 +109,6 @@ fn refuse_for_now(shell: &Shell, turned: TurnedAway) -> Response {
 fn opened(turned: TurnedAway) -> Opened {
     let is_shed = turned.action == Action::Shed || turned.exceeded == Exceeded::SocketsPerNode;
     if is_shed { Opened::Shed } else { Opened::Limited }
-}
-
-/// Who opens a socket; a guest with the token of an earlier one is the same guest.
-fn visitor(shell: &Shell, offered: Selection<'_>) -> Result<Visitor, TokenRefused> {
-    if let Some(token) = offered.bearer {
-        return Ok((shell.verifier.verify(token, Timestamp::new(clock::now_ms()))?, None));
-    }
-    let token = offered.guest.map_or_else(|| Ok(GuestToken::draw()), str::parse)?;
-    Ok((token.identity(), Some(token)))
 }
 
 fn switching_protocols(key: &str, protocol: Option<HeaderValue>) -> Response {
@@ -156,7 +131,7 @@ fn start(
     shell: &Arc<Shell>,
     upgraded: hyper::upgrade::Upgraded,
     admitted: Result<(NodePlace, Place), TurnedAway>,
-    visitor: Visitor,
+    arrival: Arrival,
     dialect: Dialect,
 ) {
     let Ok(parts) = upgraded.downcast::<TokioIo<Stream>>() else {
@@ -178,7 +153,7 @@ fn start(
         }
     };
     shell.metrics.sockets_opened.inc(Opened::Accepted);
-    drop(tasks::spawn("socket", serve(shell, stream, early, places, visitor, dialect)));
+    drop(tasks::spawn("socket", serve(shell, stream, early, places, arrival, dialect)));
 }
 
 /// Everything is made before the future is, which then holds it only once:
@@ -188,13 +163,13 @@ fn serve(
     stream: Stream,
     mut early: Vec<u8>,
     (node, place): (NodePlace, Place),
-    (identity, guest): Visitor,
+    Arrival { visitor, guest }: Arrival,
     dialect: Dialect,
 ) -> impl Future<Output = ()> + use<> {
     let session = draw_session();
     let socket = Arc::new(Socket::new(stream));
-    let opened_for = identity.user.clone();
-    let machine = Session::new(session.clone(), dialect, identity, &shell.live.get().limits);
+    let opened_for = visitor.identity.user.clone();
+    let machine = Session::new(session.clone(), dialect, visitor, &shell.live.get().limits);
     let member = Arc::new(Member {
         socket,
         session,
@@ -202,6 +177,7 @@ fn serve(
         dialect,
         refused_by: Mutex::default(),
         refusals: AtomicU32::default(),
+        woken: AtomicBool::default(),
         seats: Mutex::new(Seats::of(place)),
     });
     shell.wheel.add(&member, shell);
@@ -230,7 +206,7 @@ impl Entry {
     fn new(shell: &Arc<Shell>, member: &Arc<Member>, place: NodePlace) -> Self {
         shell.metrics.sockets.inc();
         let session = member.session.clone();
-        shell.sockets.by_session.lock().insert(session.clone(), Arc::downgrade(member));
+        shell.sockets.add(member);
         Self { shell: Arc::clone(shell), session, _place: place }
     }
 }
@@ -238,7 +214,7 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         self.shell.metrics.sockets.dec();
-        self.shell.sockets.by_session.lock().remove(&self.session);
+        self.shell.sockets.remove(&self.session);
     }
 }
 

@@ -61,7 +61,7 @@ labels! {
         BadHandshake: result = "bad_handshake";
         /// A bad or missing token.
         Unauthenticated: result = "unauthenticated";
-        /// An origin or path that may not.
+        /// A page of an origin that may not use the node.
         Forbidden: result = "forbidden";
         /// Too many sockets or handshakes of one address or user.
         Limited: result = "limited";

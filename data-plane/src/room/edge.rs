@@ -1,9 +1,9 @@
 //! A room whose bids another node decides: updates come in, bids go out.
 
 use super::{
-    Assignment, Watch,
+    Assignment, NotDone, Watch,
     relay::Link,
-    task::{Role, Room},
+    task::{NOT_OURS, Role, Room},
 };
 use gavel_rules::{
     auction::View,
@@ -111,8 +111,14 @@ impl Room {
                 edge.link.place(&self.shell, &self.id, ask);
             }
         }
-        if !self.commands.is_empty() {
-            self.refuse_commands();
+        let Role::Edge(edge) = &self.role else { return };
+        for (command, errand) in std::mem::take(&mut self.commands) {
+            // Whoever waits in vain hears that as well.
+            if errand.onward && !edge.lost {
+                edge.link.command(&self.id, command, errand.done);
+            } else {
+                self.command_done(errand.done, Some(NotDone::unavailable(NOT_OURS)));
+            }
         }
     }
 

@@ -5,7 +5,7 @@
 //! speaks of is stored, or when it speaks of nothing that is not.
 
 use super::{
-    Ask, Assignment, Command, CommandDone,
+    Ask, Assignment, Command, CommandDone, NotDone,
     edge::EdgeRole,
     replay::StreamEnd,
     resolve::Found,
@@ -326,9 +326,9 @@ impl Room {
             owner.wake_at = owner.auction.step(auction::Input::Tick, now, &mut actions);
         }
         if actions.is_empty()
-            && let Some((command, done)) = self.commands.pop_front()
+            && let Some((command, errand)) = self.commands.pop_front()
         {
-            return self.obey(command, done, now);
+            return self.obey(command, errand.done, now);
         }
         if actions.is_empty() {
             return self.decide_bids(now);
@@ -394,7 +394,7 @@ impl Room {
         let mut actions = Vec::new();
         owner.wake_at = owner.auction.step(input, now, &mut actions);
         let refused = actions.iter().find_map(|action| match action {
-            Action::Refused(error) => Some(error.to_string()),
+            Action::Refused(error) => Some(NotDone::from(*error)),
             Action::Append(_) | Action::Answer { .. } => None,
         });
         if refused.is_some() || actions.is_empty() {
@@ -422,21 +422,21 @@ impl Room {
         self.work = Some(append.instrument(span).boxed());
     }
 
-    pub(super) fn command_done(&self, done: oneshot::Sender<CommandDone>, error: Option<String>) {
+    pub(super) fn command_done(&self, done: oneshot::Sender<CommandDone>, error: Option<NotDone>) {
         let view = self.hub.view().cloned();
         // Whoever asked may have gone.
         drop(done.send(CommandDone { error, view, viewers: self.hub.len() }));
     }
 
-    pub(super) fn refuse_commands(&mut self) {
-        for (_, done) in std::mem::take(&mut self.commands) {
-            self.command_done(done, Some("the room cannot act just now".to_owned()));
+    pub(super) fn refuse_commands(&mut self, why: &str) {
+        for (_, errand) in std::mem::take(&mut self.commands) {
+            self.command_done(errand.done, Some(NotDone::unavailable(why)));
         }
     }
 
     /// Nothing waits for a store that does not answer.
     fn refuse_waiting(&mut self) {
-        self.refuse_commands();
+        self.refuse_commands("the room cannot act just now");
         for ask in std::mem::take(&mut self.bids) {
             ask.unavailable(&self.shell, &self.id, self.hub.view());
         }

@@ -1,7 +1,7 @@
 //! Between nodes: an edge attaches to an owner, sends its sockets' bids up
 //! and gets updates down. [`Link`] is the edge's end, [`serve`] the owner's.
 
-use super::{Ask, Input, Reply, Watch};
+use super::{Ask, Command, CommandDone, Input, Reply, Watch};
 use crate::node::Shell;
 use gavel_proto::{
     convert::RelayedBid,
@@ -17,9 +17,10 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 
+mod command;
 mod down;
 pub(crate) mod serve;
 
@@ -27,6 +28,8 @@ pub(crate) mod serve;
 const QUEUE_MAX: usize = 4096;
 /// Bids of this node that may be under way on one link.
 const PENDING_MAX: usize = 16_384;
+/// Commands of this node that may wait for answers on one link.
+const COMMANDS_MAX: usize = 1_024;
 /// Streams that a bid may be lost with; then its bidder has to try again.
 const ATTEMPTS_MAX: u8 = 3;
 /// How long an answer may take.
@@ -57,10 +60,12 @@ struct State {
     watched: HashMap<RoomId, Watch>,
     pending: HashMap<u64, (RoomId, Ask)>,
     next_token: u64,
+    /// Commands that wait for their answers, with who waits.
+    commands: HashMap<u64, oneshot::Sender<CommandDone>>,
     /// The last stream broke, or could not be opened.
     down: bool,
-    /// Bids that wait for the first stream.
-    waiting: Vec<wire::PlaceBid>,
+    /// Bids and commands that wait for the first stream.
+    waiting: Vec<Up>,
     /// The open stream, if there is one.
     stream: Option<mpsc::Sender<wire::AttachRequest>>,
     /// Heartbeats since the last that was answered.
@@ -155,7 +160,7 @@ impl Link {
                 limited: ask.limited,
                 traceparent: ask.traceparent.clone().unwrap_or_default(),
             };
-            if state.pending.len() < PENDING_MAX && state.place(relayed.into()) {
+            if state.pending.len() < PENDING_MAX && state.pass_on(Up::PlaceBid(relayed.into())) {
                 state.pending.insert(token, (room.clone(), ask));
                 None
             } else {
@@ -164,6 +169,22 @@ impl Link {
         };
         if let Some(ask) = refused {
             ask.unavailable(shell, room, None);
+        }
+    }
+
+    /// Sends a command to the owner. Where no answer can come, whoever waits for it sees its end.
+    pub(crate) fn command(
+        &self,
+        room: &RoomId,
+        command: Command,
+        done: oneshot::Sender<CommandDone>,
+    ) {
+        let mut state = self.state.lock();
+        let token = state.next_token;
+        state.next_token += 1;
+        let Some(up) = command::up(token, room, command) else { return };
+        if state.commands.len() < COMMANDS_MAX && state.pass_on(up) {
+            state.commands.insert(token, done);
         }
     }
 
@@ -176,6 +197,9 @@ impl Link {
             let changed = std::mem::replace(&mut state.down, down) != down;
             let rooms: Vec<RoomId> =
                 if changed { state.watched.keys().cloned().collect() } else { Vec::new() };
+            if down {
+                state.commands.clear();
+            }
             let asks = if down { std::mem::take(&mut state.pending) } else { HashMap::new() };
             (rooms, asks)
         };
@@ -210,6 +234,7 @@ impl Link {
         let wait = u64::try_from(ANSWER_WAIT.as_millis()).unwrap_or(u64::MAX);
         let lost: Vec<(RoomId, Ask)> = {
             let mut state = self.state.lock();
+            state.commands.retain(|_, done| !done.is_closed());
             let overdue = |ask: &Ask| now.since(ask.since).get() >= wait;
             let pending = state.pending.iter();
             let lost: Vec<u64> =
@@ -225,15 +250,15 @@ impl Link {
 // === impl State ===
 
 impl State {
-    /// Sends a bid, or keeps it until the stream is open; a stream that cannot
-    /// be opened gives it back within the time of one try.
-    fn place(&mut self, bid: wire::PlaceBid) -> bool {
+    /// Sends a bid or a command, or keeps it until the stream is open; a stream that cannot be
+    /// opened gives it back within the time of one try.
+    fn pass_on(&mut self, kind: Up) -> bool {
         if self.stream.is_some() {
-            return self.send(Up::PlaceBid(bid));
+            return self.send(kind);
         }
         let kept = self.waiting.len() < QUEUE_MAX;
         if kept {
-            self.waiting.push(bid);
+            self.waiting.push(kind);
         }
         kept
     }
@@ -310,9 +335,9 @@ async fn attach(
         for (room, wants) in &state.watched {
             state.send(watch(room, *wants));
         }
-        for bid in std::mem::take(&mut state.waiting) {
+        for kind in std::mem::take(&mut state.waiting) {
             // One that finds no place is answered when its time is over.
-            state.send(Up::PlaceBid(bid));
+            state.send(kind);
         }
     }
     link.turn(shell, false).await;

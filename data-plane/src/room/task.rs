@@ -1,7 +1,7 @@
 //! The task of a room: a thin loop around the roles.
 
 use super::{
-    Ask, Assignment, Command, CommandDone, Edge, Input, RoomLoad,
+    Ask, Assignment, Command, Edge, Errand, Input, NotDone, RoomLoad,
     degraded::Undecided,
     edge::EdgeRole,
     handoff::Prepared,
@@ -27,15 +27,19 @@ use gavel_rules::{
     time::{Millis, Timestamp},
 };
 use std::{collections::VecDeque, sync::Arc, time::Duration};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 /// Inputs taken before the room acts on them.
 const INBOX_MAX: usize = 256;
 /// Bids that may wait for a decision; more are answered `unavailable`.
 const BIDS_MAX: usize = 4096;
+/// Commands that may wait for their turn.
+const COMMANDS_MAX: usize = 64;
+/// What a command is told that came to the wrong node.
+pub(super) const NOT_OURS: &str = "this node does not own the room";
 /// Sockets that may wait for the room's state.
 const JOINS_MAX: usize = 8192;
-/// How long bids and joins wait for an owner.
+/// How long bids, joins and commands wait for an owner.
 const OWNER_WAIT: Millis = Millis::new(3_000);
 /// How long a room without sockets stays, so that it need not be learnt anew.
 const IDLE_LINGER: Millis = Millis::new(30_000);
@@ -51,7 +55,7 @@ pub(super) struct Room {
     pub(super) load: Arc<RoomLoad>,
     pub(super) bids: VecDeque<Ask>,
     pub(super) edges: Vec<Edge>,
-    pub(super) commands: VecDeque<(Command, oneshot::Sender<CommandDone>)>,
+    pub(super) commands: VecDeque<(Command, Errand)>,
     pub(super) work: Option<BoxFuture<'static, Done>>,
     /// What this node will own once the owner hands over.
     pub(super) prepared: Option<Prepared>,
@@ -158,7 +162,13 @@ impl Room {
             Input::Attach(edge) => self.attach(edge),
             Input::EdgeLost(stream) => self.on_edge_lost(stream),
             Input::Detach(stream) => self.edges.retain(|edge| edge.stream != stream),
-            Input::Command(command, done) => self.commands.push_back((command, done)),
+            Input::Command(command, errand) if self.commands.len() < COMMANDS_MAX => {
+                self.commands.push_back((command, errand));
+            }
+            Input::Command(_, errand) => {
+                let why = "too many commands wait for the room";
+                self.command_done(errand.done, Some(NotDone::unavailable(why)));
+            }
             Input::Outage(since) => self.on_outage(since),
             Input::Resume => self.unnamed.resumes = matches!(self.role, Role::Resolving),
             Input::StoreChanged => self.on_store_changed(),
@@ -318,12 +328,17 @@ impl Room {
             let Some(ask) = self.bids.pop_front() else { break };
             ask.unavailable(&self.shell, &self.id, self.hub.view());
         }
-        for (_, done) in self.commands.drain(..) {
-            let error = Some("this node does not own the room".to_owned());
-            // Whoever asked may have gone.
-            drop(done.send(CommandDone { error, view: None, viewers: self.hub.len() }));
+        for (command, errand) in std::mem::take(&mut self.commands) {
+            if errand.onward && !errand.since.has_passed(OWNER_WAIT, now) {
+                self.commands.push_back((command, errand));
+            } else {
+                self.command_done(errand.done, Some(NotDone::unavailable(NOT_OURS)));
+            }
         }
-        self.bids.front().map(|ask| ask.since.saturating_add(OWNER_WAIT))
+        let bid_since = self.bids.front().map(|ask| ask.since);
+        let command_since = self.commands.front().map(|(_, errand)| errand.since);
+        let first = bid_since.into_iter().chain(command_since).min();
+        first.map(|since| since.saturating_add(OWNER_WAIT))
     }
 
     /// Whether nobody needs the room on this node, and has not for a while.
@@ -347,9 +362,9 @@ impl Room {
         matches!(&self.role, Role::Owner(owner) if owner.stands_in_for().is_none())
     }
 
-    /// Whether a bid or a socket waits.
+    /// Whether a bid, a command or a socket waits.
     pub(super) fn has_waiting(&self) -> bool {
-        !(self.joins.is_empty() && self.bids.is_empty())
+        !(self.joins.is_empty() && self.bids.is_empty() && self.commands.is_empty())
     }
 
     fn unwatch(&self) {

@@ -10,10 +10,8 @@ use crate::{
     room::Member,
     seats,
     session::{Action, Input, Session},
-    settings::Limits,
+    settings::{Limits, Settings},
 };
-use gavel_rules::time::Timestamp;
-use gavel_runtime::clock;
 use std::{
     cell::RefCell,
     io,
@@ -60,6 +58,9 @@ impl Pump {
         let member = Arc::clone(&self.member);
         let socket = &member.socket;
         loop {
+            if member.woken.swap(false, Ordering::Relaxed) {
+                self.step(Input::Woken);
+            }
             let interest = match socket.wants() {
                 Want::Wait(interest) => interest,
                 Want::Linger(code) => {
@@ -155,9 +156,10 @@ impl Pump {
             // The welcome tells what is this socket's own.
             let heartbeat_interval = heartbeat::interval(&self.shell, &self.member);
             let limits = Limits { heartbeat_interval, ..settings.limits.clone() };
-            self.session.step(input, self.shell.now(), &limits, &mut actions);
+            let settings = Settings { limits, ..(*settings).clone() };
+            self.session.step(input, self.shell.now(), &settings, &mut actions);
         } else {
-            self.session.step(input, self.shell.now(), &settings.limits, &mut actions);
+            self.session.step(input, self.shell.now(), &settings, &mut actions);
         }
         for action in actions {
             self.act(action);
@@ -177,15 +179,19 @@ impl Pump {
                 let identity = self.session.identity().clone();
                 crate::bid::place(&self.shell, &self.member, identity, room, bid);
             }
-            Action::Verify(token) => {
-                let now = Timestamp::new(clock::now_ms());
-                let identified = self.shell.verifier.verify(&token, now);
-                let user = identified.as_ref().ok().map(|identity| identity.user.clone());
-                self.step(Input::Identified(identified));
-                if let Some(user) = user {
-                    seats::sign_in(&self.shell, &self.member, user);
-                }
+            Action::Conduct(room, conduct) => {
+                let user = self.session.identity().user.clone();
+                crate::conduct::ask(&self.shell, &self.member, user, room, conduct);
             }
+            Action::Verify(token) => {
+                let identified = self.shell.verifier.verify(&token, self.shell.now());
+                self.step(Input::Identified(identified));
+            }
+            Action::SignedIn => {
+                let user = self.session.identity().user.clone();
+                seats::sign_in(&self.shell, &self.member, user);
+            }
+            Action::WakeAt(at) => self.shell.sockets.wake_at(&self.member.session, at),
             Action::Exceeded(exceeded, action) => {
                 self.shell.metrics.exceeded(exceeded, action);
                 // There may be thousands a second.

@@ -11,6 +11,7 @@ mod redis_replicas;
 mod replay;
 mod rooms;
 mod server;
+mod tickets;
 
 /// Runs each case against each engine, with a store of its own. Where many servers work together,
 /// the cases of a file share them and come one after the other, each to empty servers.

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use super::heartbeats::Heartbeats;
 use super::limiter::Limiter;
 use super::places::Places;
+use super::tickets::Tickets;
 use super::{
     Appended, Claim, Counted, Durability, EVENTS_KEPT, Held, Holder, Loaded, RoomStore, StoreError,
     StoredEvent, Take, Wanted, check_batch, check_replay, folding::Folding,
@@ -32,6 +33,7 @@ struct Inner {
     heartbeats: HashMap<NodeId, Heartbeats>,
     limiter: Limiter,
     places: Places,
+    tickets: Tickets,
 }
 
 /// One room. The last event is `last`, even if it has been dropped.
@@ -271,6 +273,15 @@ impl RoomStore for MemoryStore {
             let heard = |node: &NodeId| heartbeats.get(node).copied().unwrap_or_default();
             places.hold(counted, holder, wanted, now, heard)
         }))
+    }
+
+    async fn keep_ticket(&self, key: &str, pass: &str, kept: Millis) -> Result<(), StoreError> {
+        self.enter(|inner, now| inner.tickets.keep(key, pass, kept, now));
+        Ok(())
+    }
+
+    async fn take_ticket(&self, key: &str) -> Result<Option<String>, StoreError> {
+        Ok(self.enter(|inner, now| inner.tickets.take(key, now)))
     }
 
     async fn heartbeat(

@@ -33,6 +33,7 @@ use self::tables::{Page, State};
 use super::heartbeats::Heartbeats;
 use super::limiter::Limiter;
 use super::places::Places;
+use super::tickets::Tickets;
 use super::{
     Appended, Claim, Counted, Durability, EVENTS_KEPT, Held, Holder, Loaded, RoomStore, StoreError,
     StoredEvent, Take, Wanted, check_batch, check_replay, folding::Folding,
@@ -43,6 +44,7 @@ pub struct RedbStore {
     disk: Arc<Disk>,
     clock: Arc<Clock>,
     limiter: Mutex<Limiter>,
+    tickets: Mutex<Tickets>,
     places: Mutex<Counts>,
 }
 
@@ -66,8 +68,13 @@ impl RedbStore {
     /// The rooms on this disk.
     #[must_use]
     pub fn new(disk: Arc<Disk>) -> Self {
-        let (limiter, places) = (Mutex::default(), Mutex::default());
-        Self { disk, clock: Arc::default(), limiter, places }
+        Self {
+            disk,
+            clock: Arc::default(),
+            limiter: Mutex::default(),
+            tickets: Mutex::default(),
+            places: Mutex::default(),
+        }
     }
 
     async fn load_room(&self, room: &RoomId) -> Result<Loaded, StoreError> {
@@ -258,6 +265,15 @@ impl RoomStore for RedbStore {
         let Counts { places, heartbeats } = &mut *self.places.lock();
         let heard = |node: &NodeId| heartbeats.get(node).copied().unwrap_or_default();
         Ok(places.hold(counted, holder, wanted, now, heard))
+    }
+
+    async fn keep_ticket(&self, key: &str, pass: &str, kept: Millis) -> Result<(), StoreError> {
+        self.tickets.lock().keep(key, pass, kept, self.clock.at_least(0));
+        Ok(())
+    }
+
+    async fn take_ticket(&self, key: &str) -> Result<Option<String>, StoreError> {
+        Ok(self.tickets.lock().take(key, self.clock.at_least(0)))
     }
 
     async fn heartbeat(

@@ -6,6 +6,7 @@
 //! gavel:room:{<id>}:snapshot  hash    seq, data: snapshot as JSON
 //! gavel:node:{<id>}:heartbeat hash    incarnation first last before, with an expiry
 //! gavel:limit:bid:{<user>}    sorted set of recent bids by their times, with an expiry
+//! gavel:ticket:{<key>}        what a ticket stands for, with an expiry
 //! gavel:limit:sockets:{<..>}  hash of runs and the places they hold, with an expiry; see places
 //! ```
 //!
@@ -26,7 +27,7 @@ use gavel_rules::{
     Seq, Timestamp, UserId,
 };
 use gavel_runtime::breaker::BreakerState;
-use gavel_runtime::redis::{FromRedisValue, Redis, Script, ToRedisArgs, cmd};
+use gavel_runtime::redis::{Cmd, FromRedisValue, Redis, Script, ToRedisArgs, cmd};
 
 use self::failure::{FailureLog, class, corrupt};
 use self::replicas::Replicas;
@@ -111,6 +112,12 @@ impl RedisStore {
         outcome.map_err(|error| class(&error))
     }
 
+    async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
+        let outcome = self.redis.cmd(command).await;
+        self.failures.note(&outcome);
+        outcome.map_err(|error| class(&error))
+    }
+
     /// Notes a time Redis told us and gives the latest of all.
     fn at(&self, ms: u64) -> Timestamp {
         Timestamp::new(self.now.fetch_max(ms, Ordering::Relaxed).max(ms))
@@ -147,9 +154,7 @@ impl RedisStore {
         type Held = [Option<u64>; 4];
         let mut command = cmd("HMGET");
         command.arg(heartbeat_key(node)).arg(&["incarnation", "first", "last", "before"]);
-        let outcome = self.redis.cmd::<Held>(&command).await;
-        self.failures.note(&outcome);
-        let [incarnation, first, last, before] = outcome.map_err(|error| class(&error))?;
+        let [incarnation, first, last, before] = self.ask::<Held>(&command).await?;
         let at = |ms: Option<u64>| Timestamp::new(ms.unwrap_or_default());
         Ok(Heartbeats {
             incarnation: Incarnation::new(incarnation.unwrap_or_default()),
@@ -333,6 +338,16 @@ impl RoomStore for RedisStore {
         self.hold_places(counted, holder, wanted).await
     }
 
+    async fn keep_ticket(&self, key: &str, pass: &str, kept: Millis) -> Result<(), StoreError> {
+        let mut command = cmd("SET");
+        command.arg(ticket_key(key)).arg(pass).arg("PX").arg(kept.get());
+        self.ask(&command).await
+    }
+
+    async fn take_ticket(&self, key: &str) -> Result<Option<String>, StoreError> {
+        self.ask(cmd("GETDEL").arg(ticket_key(key))).await
+    }
+
     async fn heartbeat(
         &self,
         node: &NodeId,
@@ -348,9 +363,7 @@ impl RoomStore for RedisStore {
     }
 
     async fn now(&self) -> Result<Timestamp, StoreError> {
-        let outcome = self.redis.cmd::<(u64, u64)>(&cmd("TIME")).await;
-        self.failures.note(&outcome);
-        let (seconds, micros) = outcome.map_err(|error| class(&error))?;
+        let (seconds, micros): (u64, u64) = self.ask(&cmd("TIME")).await?;
         Ok(self.at(seconds.saturating_mul(1000).saturating_add(micros / 1000)))
     }
 
@@ -414,6 +427,10 @@ impl Keys {
 }
 
 const NO_ARGS: &[&str] = &[];
+
+fn ticket_key(key: &str) -> String {
+    format!("gavel:ticket:{{{key}}}")
+}
 
 fn heartbeat_key(node: &NodeId) -> String {
     format!("gavel:node:{{{node}}}:heartbeat")

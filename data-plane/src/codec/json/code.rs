@@ -44,8 +44,11 @@ error_codes! {
     Unsupported = "unsupported",
         "`maxAmount`: maximum bids are not there yet, and no field may promise money and do nothing";
     UnknownRoom = "unknown_room", "no such auction";
-    Forbidden = "forbidden", "the token does not grant it, or the room is closed to guests";
-    Unauthenticated = "unauthenticated", "the token is not valid here";
+    Forbidden = "forbidden",
+        "the token does not grant it, the room is closed to guests, or the user is banned";
+    Unauthenticated = "unauthenticated",
+        "the token is not valid here, or none came; with `retryAfterMs` where that may change by itself";
+    NotNow = "not_now", "an auctioneer's message that the auction's state does not allow";
     RateLimited = "rate_limited",
         "too many messages, said once, until one gets through again; too many bids, where that closes; \
          or over limits so often that the socket is closed next";

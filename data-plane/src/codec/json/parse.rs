@@ -23,6 +23,19 @@ pub enum ClientMessage {
     Ping(Option<String>),
     /// Prove who this is.
     Auth(String),
+    /// As its auctioneer, let an auction be paused, for a reason, or go on, or close.
+    Conduct(RoomId, Conduct),
+}
+
+/// What an auctioneer wants of an auction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Conduct {
+    /// Refuse bids and stop the clock; why is for whoever reads the stream.
+    Pause(String),
+    /// Go on.
+    Resume,
+    /// Close now.
+    Close,
 }
 
 /// A bid as the client asks for it.
@@ -72,6 +85,8 @@ struct Raw<'a> {
     #[serde(borrow)]
     token: Option<&'a RawValue>,
     #[serde(borrow)]
+    reason: Option<&'a RawValue>,
+    #[serde(borrow)]
     generation: Option<&'a RawValue>,
     #[serde(borrow)]
     seq: Option<&'a RawValue>,
@@ -79,6 +94,8 @@ struct Raw<'a> {
 
 /// The longest `t` that a ping gets back.
 const PING_T_BYTES_MAX: usize = 64;
+/// The longest reason of a pause; operators have as much.
+const REASON_BYTES_MAX: usize = 256;
 
 // === impl ClientError ===
 
@@ -130,6 +147,9 @@ pub fn parse(text: &str, dialect: Dialect) -> Result<ClientMessage, ClientError>
                 .ok_or_else(|| ClientError::new(ErrorCode::BadField, "token: is missing"))?;
             Ok(ClientMessage::Auth(token.into_owned()))
         }
+        "pauseAuction" => pause(&raw),
+        "resumeAuction" => Ok(ClientMessage::Conduct(room(&raw)?, Conduct::Resume)),
+        "closeAuction" => Ok(ClientMessage::Conduct(room(&raw)?, Conduct::Close)),
         _ => Err(ClientError::new(ErrorCode::UnknownType, "no message of this type is known")),
     }
 }
@@ -175,6 +195,17 @@ fn bid(raw: &Raw<'_>, dialect: Dialect) -> Result<PlaceBid, ClientError> {
         })?;
     let traceparent = string("tp", raw.tp).map_err(refuse)?.map(Cow::into_owned);
     Ok(PlaceBid { room, amount, bid_id, traceparent })
+}
+
+fn pause(raw: &Raw<'_>) -> Result<ClientMessage, ClientError> {
+    let room = room(raw)?;
+    let reason = string("reason", raw.reason).map_err(|error| error.in_room(&room))?;
+    let reason = reason.map(Cow::into_owned).unwrap_or_default();
+    if reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
+        let message = "reason: must be at most 256 bytes without control characters";
+        return Err(ClientError::new(ErrorCode::BadField, message).in_room(&room));
+    }
+    Ok(ClientMessage::Conduct(room, Conduct::Pause(reason)))
 }
 
 fn ping(raw: &Raw<'_>) -> Result<ClientMessage, ClientError> {
@@ -263,6 +294,9 @@ mod tests {
             (r#"{"type":"bid","auctionId":1,"amount":5,"tp":[]}"#, "bad_field"),
             (r#"{"type":"ping","t":{}}"#, "bad_field"),
             (r#"{"type":"auth"}"#, "bad_field"),
+            (r#"{"type":"closeAuction"}"#, "bad_field"),
+            (r#"{"type":"pauseAuction","auctionId":1,"reason":7}"#, "bad_field"),
+            (r#"{"type":"pauseAuction","auctionId":1,"reason":"a\nb"}"#, "bad_field"),
         ] {
             assert_eq!(code(text), expected, "{text}");
         }

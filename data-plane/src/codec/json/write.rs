@@ -1,11 +1,15 @@
 //! What the server says, in JSON.
 
-use super::{ClientError, Dialect, amount};
-use crate::{auth::GuestToken, flags::Delivery, settings::Limits};
+use super::{ClientError, Conduct, Dialect, amount};
+use crate::{
+    auth::{GuestToken, Identity},
+    flags::Delivery,
+    settings::Limits,
+};
 use gavel_rules::{
     amount::Amount,
     auction::{Accepted, AuctionState, Outcome, Rejected, View},
-    id::{BidId, RoomId, SessionId, UserId},
+    id::{BidId, RoomId, SessionId},
     order::{Generation, Seq},
     time::{Millis, Timestamp},
 };
@@ -106,6 +110,13 @@ impl Object {
         if numeric { self.raw("auctionId", id) } else { self.text("auctionId", id) }
     }
 
+    fn token_end(self, identity: &Identity) -> Self {
+        match &identity.pass {
+            Some(pass) => self.time("tokenExpiresAt", pass.expires_at),
+            None => self,
+        }
+    }
+
     fn when(self, condition: bool, then: impl FnOnce(Self) -> Self) -> Self {
         if condition { then(self) } else { self }
     }
@@ -121,7 +132,7 @@ impl Object {
 pub fn welcome(
     dialect: Dialect,
     session: &SessionId,
-    user: &UserId,
+    identity: &Identity,
     guest: Option<GuestToken>,
     limits: &Limits,
     now: Timestamp,
@@ -134,16 +145,28 @@ pub fn welcome(
     );
     Object::new("welcome", dialect)
         .text("sessionId", session.as_ref())
-        .text("userId", user.as_ref())
+        .text("userId", identity.user.as_ref())
         .when(guest.is_some(), |object| {
             let token = guest.map(GuestToken::secret);
             object.text_or_null("guestToken", token.as_deref())
         })
+        .token_end(identity)
         .time("serverTime", now)
         .number("heartbeatMs", limits.heartbeat_interval.get())
         .raw("limits", &about)
         .raw("features", r#"["batch","changedFields"]"#)
         .end()
+}
+
+/// What an auctioneer wanted of a room is done.
+#[must_use]
+pub fn conducted(dialect: Dialect, room: &RoomId, conduct: &Conduct) -> String {
+    let word = match conduct {
+        Conduct::Pause(_) => "pause",
+        Conduct::Resume => "resume",
+        Conduct::Close => "close",
+    };
+    Object::new("conducted", dialect).room(room).text("what", word).end()
 }
 
 /// The whole state of a room.

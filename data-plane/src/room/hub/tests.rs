@@ -52,6 +52,7 @@ async fn member(name: &str) -> (Arc<Member>, Far) {
             session,
             opened_for: name.parse().expect("id"),
             dialect: Dialect::V1,
+            woken: Default::default(),
             refused_by: Default::default(),
             refusals: Default::default(),
             seats: Default::default(),

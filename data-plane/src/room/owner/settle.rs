@@ -232,7 +232,10 @@ impl Room {
             }
         }
         if let Some(done) = command {
-            self.command_done(done, Some("the store did not take it; try again".to_owned()));
+            self.command_done(
+                done,
+                Some(NotDone::unavailable("the store did not take it; try again")),
+            );
         }
     }
 
@@ -244,7 +247,7 @@ impl Room {
             ask.unavailable(&self.shell, &self.id, self.hub.view());
         }
         if let Some(done) = command {
-            self.command_done(done, Some("the store cannot be reached".to_owned()));
+            self.command_done(done, Some(NotDone::unavailable("the store cannot be reached")));
         }
     }
 

@@ -15,6 +15,10 @@ pub(super) async fn take(shell: &Arc<Shell>, link: &Link, message: wire::AttachR
         Some(Down::BidAnswer(answer)) => on_answer(shell, link, answer),
         Some(Down::NotOwner(not_owner)) => on_not_owner(shell, &not_owner.room_id).await,
         Some(Down::Current(current)) => on_current(shell, &current.room_id).await,
+        Some(Down::CommandDone(done)) => {
+            command::done(link, done);
+            Some(())
+        }
         Some(Down::Degraded(degraded)) => on_degraded(shell, degraded).await,
         Some(Down::OwnerChanged(changed)) => on_owner_changed(shell, changed).await,
         Some(Down::Heartbeat(_)) => {

@@ -124,6 +124,9 @@ impl Attached {
                 self.shell.rooms.send(&self.shell, &room, detach).ok()?;
             }
             Up::PlaceBid(bid) => self.place(bid)?,
+            Up::Command(command) => {
+                command::obey(&self.shell, self.edge.sender.clone(), command)?;
+            }
             Up::Heartbeat(heartbeat) => {
                 let kind = Some(wire::attach_response::Kind::Heartbeat(heartbeat));
                 // Where there is no place for it the edge is too slow, and soon finds out.

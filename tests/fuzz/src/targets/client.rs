@@ -2,7 +2,7 @@
 
 use super::{choice_and_text, draw};
 use gavel_data_plane::{
-    codec::json::{self, ClientMessage, Dialect, PlaceBid, Standing},
+    codec::json::{self, ClientMessage, Conduct, Dialect, PlaceBid, Standing},
     flags::Delivery,
 };
 use gavel_rules::{
@@ -171,6 +171,11 @@ fn write(message: &ClientMessage, dialect: Dialect) -> String {
             named("ping", t.as_ref().map(|t| format!(r#","t":{t}"#)).unwrap_or_default())
         }
         ClientMessage::Auth(token) => named("auth", format!(r#","token":{}"#, text(token))),
+        ClientMessage::Conduct(room, Conduct::Pause(reason)) => {
+            named("pauseAuction", of(room) + &format!(r#","reason":{}"#, text(reason)))
+        }
+        ClientMessage::Conduct(room, Conduct::Resume) => named("resumeAuction", of(room)),
+        ClientMessage::Conduct(room, Conduct::Close) => named("closeAuction", of(room)),
     }
 }
 

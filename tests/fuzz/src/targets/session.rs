@@ -5,9 +5,10 @@ use arbitrary::Unstructured;
 use gavel_data_plane::{
     auth::{GuestToken, Identity, Pass, TokenRefused},
     codec::json::Dialect,
-    session::{Action, Input, Session},
-    settings::Limits,
+    session::{Action, Input, Session, Visitor},
+    settings::{Limits, Live, Settings},
 };
+use gavel_proto::denials::{Denial, Denials, What};
 use gavel_rules::time::Timestamp;
 use serde_json::Value;
 use std::{collections::BTreeSet, sync::Arc};
@@ -21,12 +22,14 @@ const MESSAGES: &[&str] = &[
     r#"{"type":"bid","bidId":"b","amount":5,"auctionId":"#,
     r#"{"type":"ping","t":"#,
     r#"{"type":"auth","token":"#,
+    r#"{"type":"pauseAuction","reason":"r","auctionId":"#,
+    r#"{"type":"closeAuction","auctionId":"#,
     r#"{"type":"#,
     "",
 ];
 
 /// Inputs at any times. Rooms, answers and their sizes stay within their bounds; bids without an
-/// id get one that no other has.
+/// id get one that no other has; and who is denied, late or without a token does nothing.
 pub(crate) fn sockets(bytes: &[u8]) -> bool {
     let draw = &mut draw::of(bytes);
     let limits = Limits {
@@ -38,7 +41,11 @@ pub(crate) fn sockets(bytes: &[u8]) -> bool {
     let dialect = draw::one(draw, &[Dialect::Seed, Dialect::V1]);
     let guest: GuestToken = "00112233445566778899aabbccddeeff".parse().expect("a token");
     let id = "s0123456789abcdef".parse().expect("an id");
-    let mut session = Session::new(id, dialect, guest.identity(), &limits);
+    let proof_due = draw::byte(draw).is_multiple_of(4).then_some(Timestamp::new(5_000));
+    let visitor = Visitor { identity: guest.identity(), opened_at: Timestamp::new(0), proof_due };
+    let mut session = Session::new(id, dialect, visitor, &limits);
+    let mut settings = Settings { limits, ..(*Live::default().get()).clone() };
+    let mut proven = proof_due.is_none();
     let (mut now, mut drawn, mut acted) = (0_u64, BTreeSet::new(), false);
     while !draw.is_empty() {
         now = now.saturating_add(draw::below(draw, 2_000));
@@ -46,6 +53,11 @@ pub(crate) fn sockets(bytes: &[u8]) -> bool {
         let joined = session.joined().to_vec();
         let text = text(draw);
         let input = match draw::byte(draw) % 16 {
+            6 => Input::Woken,
+            7 => {
+                settings.denials = denials(draw).into();
+                Input::Woken
+            }
             5 => Input::Refused(draw::byte(draw).into()),
             0 => Input::Opened(Some(guest)),
             1 => Input::Binary,
@@ -54,12 +66,15 @@ pub(crate) fn sockets(bytes: &[u8]) -> bool {
             4 if !joined.is_empty() => Input::NotJoined(joined.first().expect("one")),
             _ => Input::Text(&text),
         };
-        session.step(input, Timestamp::new(now), &limits, &mut actions);
-        assert!(actions.len() <= 4, "{actions:?}");
+        session.step(input, Timestamp::new(now), &settings, &mut actions);
+        assert!(actions.len() <= 4 + 2 * joined.len(), "{actions:?}");
+        proven |= actions.contains(&Action::SignedIn);
         for action in actions {
-            acted |= check(&action, &session, &mut drawn);
+            let acts = check(&action, &session, &mut drawn);
+            assert!(proven || !matches!(action, Action::Join(..) | Action::Bid { .. }));
+            acted |= acts;
         }
-        let most = limits.rooms_per_session_max;
+        let most = settings.limits.rooms_per_session_max;
         assert!(most == 0 || session.joined().len() <= most);
         let distinct: BTreeSet<_> = session.joined().iter().collect();
         assert_eq!(distinct.len(), session.joined().len(), "each room once");
@@ -78,11 +93,23 @@ fn text(draw: &mut Unstructured<'_>) -> String {
     text
 }
 
+/// The user, once there is a token, may be banned from a room or from all.
+fn denials(draw: &mut Unstructured<'_>) -> Denials {
+    let user = "u1".parse().expect("an id");
+    let room = match draw::byte(draw) % 3 {
+        0 => return Denials::default(),
+        1 => None,
+        _ => Some("1".parse().expect("an id")),
+    };
+    let what = What::Ban { user, room, reason: "".parse().expect("a reason") };
+    Denials::new([Denial { what, until: None }]).expect("one")
+}
+
 fn signed_in(draw: &mut Unstructured<'_>) -> Identity {
     let grants = match draw::byte(draw) % 3 {
         0 => serde_json::json!({}),
         1 => serde_json::json!({ "*": ["view"] }),
-        _ => serde_json::json!({ "1": ["bid"] }),
+        _ => serde_json::json!({ "1": ["bid", "auctioneer"] }),
     };
     let grants = serde_json::from_value(grants).expect("grants");
     let expires_at = Timestamp::new(1_000_000);
@@ -113,7 +140,11 @@ fn check(action: &Action, session: &Session, drawn: &mut BTreeSet<String>) -> bo
             assert!(id == "b" || drawn.insert(id.to_owned()), "{id} was drawn before");
             true
         }
-        Action::Exceeded(..) => false,
+        Action::Conduct(room, _) => {
+            assert!(identity.may_conduct(room));
+            true
+        }
+        Action::Exceeded(..) | Action::SignedIn | Action::WakeAt(_) => false,
         Action::Verify(_) | Action::Close(_) => true,
     }
 }
