@@ -10,7 +10,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=gavel");
     println!("cargo:rerun-if-changed=flagd");
     let mut files: Vec<String> = AREAS.iter().map(|a| format!("gavel/{a}/v1/{a}.proto")).collect();
-    files.push("gavel/admin/v1/rollout.proto".to_owned());
+    files.extend(["rollout", "user"].map(|part| format!("gavel/admin/v1/{part}.proto")));
     files.extend(FOREIGN.map(str::to_owned));
     let descriptors = protox::Compiler::new(["."])?
         .include_source_info(true)

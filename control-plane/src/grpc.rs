@@ -19,6 +19,7 @@ mod status;
 mod sync;
 mod telemetry;
 mod tokens;
+mod users;
 mod vouch;
 
 use crate::{
@@ -37,7 +38,7 @@ use gavel_proto::{
         audit_service_server::AuditServiceServer, flag_service_server::FlagServiceServer,
         limit_service_server::LimitServiceServer, metrics_service_server::MetricsServiceServer,
         node_service_server::NodeServiceServer, rollout_service_server::RolloutServiceServer,
-        room_service_server::RoomServiceServer,
+        room_service_server::RoomServiceServer, user_service_server::UserServiceServer,
     },
     config::v1::config_service_server::ConfigServiceServer,
     flagd::v1::flag_sync_service_server::FlagSyncServiceServer,
@@ -67,6 +68,8 @@ pub(crate) struct Services {
     pub(crate) replica: Replica,
     pub(crate) store: Arc<dyn ClusterStore>,
     pub(crate) documents: Documents,
+    /// Held by who edits the denials.
+    pub(crate) edits: Arc<tokio::sync::Mutex<()>>,
     pub(crate) holders: Holders,
     pub(crate) rollup: Arc<Mutex<Rollup>>,
     pub(crate) state: Arc<HttpState>,
@@ -135,6 +138,7 @@ async fn report_health(health: HealthReporter, services: Services) {
             health.set_serving::<RolloutServiceServer<Services>>().await;
             health.set_serving::<MetricsServiceServer<Services>>().await;
             health.set_serving::<AuditServiceServer<Services>>().await;
+            health.set_serving::<UserServiceServer<Services>>().await;
         } else {
             health.set_not_serving::<TelemetryServiceServer<Services>>().await;
             health.set_not_serving::<RoomServiceServer<Services>>().await;
@@ -144,6 +148,7 @@ async fn report_health(health: HealthReporter, services: Services) {
             health.set_not_serving::<RolloutServiceServer<Services>>().await;
             health.set_not_serving::<MetricsServiceServer<Services>>().await;
             health.set_not_serving::<AuditServiceServer<Services>>().await;
+            health.set_not_serving::<UserServiceServer<Services>>().await;
         }
         tokio::select! {
             changed = standing.changed() => if changed.is_err() { return },
@@ -206,6 +211,7 @@ pub(crate) async fn serve(services: Services, listener: TcpListener, entrance: E
         .add_service(gate.before(ours!(FlagSyncServiceServer)))
         .add_service(passed_on!(MetricsServiceServer))
         .add_service(passed_on!(AuditServiceServer))
+        .add_service(passed_on!(UserServiceServer))
         .serve_with_incoming_shutdown(
             grpc::incoming(listener, &tls, Door::Operators),
             stop.clone().cancelled_owned(),

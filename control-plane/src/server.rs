@@ -88,6 +88,7 @@ impl ControlPlane {
             replica: replica.clone(),
             store,
             documents,
+            edits: Arc::default(),
             holders: Holders::default(),
             rollup,
             state,

@@ -12,7 +12,7 @@ use gavel_proto::{
     admin::v1::{
         flag_service_client::FlagServiceClient, limit_service_client::LimitServiceClient,
         node_service_client::NodeServiceClient, rollout_service_client::RolloutServiceClient,
-        room_service_client::RoomServiceClient,
+        room_service_client::RoomServiceClient, user_service_client::UserServiceClient,
     },
     common::v1::AuctionState,
     config::v1::Limits,
@@ -334,6 +334,12 @@ impl World {
     #[must_use]
     pub fn flag_service(&self) -> FlagServiceClient<Channel> {
         FlagServiceClient::new(self.channel())
+    }
+
+    /// Bans users and lets them in again.
+    #[must_use]
+    pub fn user_service(&self) -> UserServiceClient<Channel> {
+        UserServiceClient::new(self.channel())
     }
 
     /// Rollouts of flags.

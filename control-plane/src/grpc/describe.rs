@@ -10,7 +10,7 @@ static POOL: LazyLock<Option<DescriptorPool>> =
     LazyLock::new(|| DescriptorPool::decode(DESCRIPTORS).ok());
 
 /// The fields that name what a request is about.
-const ID_FIELDS: [&str; 2] = ["id", "flag"];
+const ID_FIELDS: [&str; 3] = ["id", "flag", "user_id"];
 /// The compression byte and the length in front of a message.
 const HEAD_BYTES: usize = 5;
 

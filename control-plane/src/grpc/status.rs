@@ -1,7 +1,7 @@
 //! The only way from an error to a gRPC status.
 
 use crate::{driver::Stopped, store::StoreError};
-use gavel_proto::convert::ConvertError;
+use gavel_proto::{convert::ConvertError, denials::TooMany};
 use gavel_rules::id::IdError;
 use std::{collections::HashMap, time::Duration};
 use tonic::{Code, Status};
@@ -27,6 +27,10 @@ pub(crate) enum CallError {
     Outdated { current: u64 },
     #[error("there are {max} rooms already, which is as many as there may be")]
     TooManyRooms { max: i64 },
+    #[error("{user} is not banned from {place}")]
+    NoBan { user: String, place: String },
+    #[error("{0}: take back bans that are not needed, and give new ones an end")]
+    TooManyDenials(#[from] TooMany),
     #[error("{0}")]
     Refused(String),
     #[error("no replica of the control plane leads just now; try again")]
@@ -85,6 +89,8 @@ impl From<CallError> for Status {
             CallError::Outdated { .. } => (Code::Aborted, "OUTDATED"),
             CallError::Refused(_) => (Code::FailedPrecondition, "REFUSED"),
             CallError::TooManyRooms { .. } => (Code::ResourceExhausted, "TOO_MANY_ROOMS"),
+            CallError::NoBan { .. } => (Code::NotFound, "NO_BAN"),
+            CallError::TooManyDenials(_) => (Code::ResourceExhausted, "TOO_MANY_DENIALS"),
             CallError::NoLeader => (Code::Unavailable, "NO_LEADER"),
             CallError::Unavailable(_) => (Code::Unavailable, "UNAVAILABLE"),
             CallError::Silent => (Code::DeadlineExceeded, "SILENT"),
@@ -105,6 +111,8 @@ impl From<CallError> for Status {
             | CallError::RoomExists(_)
             | CallError::Outdated { .. }
             | CallError::TooManyRooms { .. }
+            | CallError::NoBan { .. }
+            | CallError::TooManyDenials(_)
             | CallError::Refused(_)
             | CallError::Silent
             | CallError::Far

@@ -16,7 +16,7 @@ use tonic_reflection::pb::v1::{
     server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
 };
 
-const SERVICES: [&str; 10] = [
+const SERVICES: [&str; 11] = [
     "flagd.sync.v1.FlagSyncService",
     "gavel.admin.v1.AuditService",
     "gavel.admin.v1.FlagService",
@@ -24,6 +24,7 @@ const SERVICES: [&str; 10] = [
     "gavel.admin.v1.MetricsService",
     "gavel.admin.v1.NodeService",
     "gavel.admin.v1.RoomService",
+    "gavel.admin.v1.UserService",
     "gavel.config.v1.ConfigService",
     "gavel.fleet.v1.FleetService",
     "gavel.telemetry.v1.TelemetryService",

@@ -8,13 +8,15 @@ use gavel_control_plane::{ControlPlane, store::ClusterStore};
 use gavel_proto::{
     DESCRIPTORS,
     admin::v1::{
-        AbortRolloutRequest, AuditEntry, CloseRoomRequest, CreateRoomRequest, DrainNodeRequest,
-        ListAuditEntriesRequest, MoveRoomRequest, PauseRolloutRequest, PauseRoomRequest,
-        ReleaseBrakeRequest, ResumeRolloutRequest, ResumeRoomRequest, StartRolloutRequest,
+        AbortRolloutRequest, AuditEntry, BanUserRequest, CloseRoomRequest, CreateRoomRequest,
+        DrainNodeRequest, KickUserRequest, ListAuditEntriesRequest, MoveRoomRequest,
+        PauseRolloutRequest, PauseRoomRequest, ReleaseBrakeRequest, ResumeRolloutRequest,
+        ResumeRoomRequest, RevokeTokensRequest, StartRolloutRequest, UnbanUserRequest,
         UndrainNodeRequest, UpdateFlagsRequest, UpdateLimitsRequest, WatchAuditEntriesRequest,
         audit_service_client::AuditServiceClient, flag_service_client::FlagServiceClient,
         limit_service_client::LimitServiceClient, node_service_client::NodeServiceClient,
-        rollout_service_client::RolloutServiceClient, room_service_client::RoomServiceClient,
+        revoke_tokens_request, rollout_service_client::RolloutServiceClient,
+        room_service_client::RoomServiceClient, user_service_client::UserServiceClient,
     },
     common::v1::{AuctionState, View},
     fleet::v1::{CommandResult, command::Kind, session_request::Kind as Up},
@@ -94,6 +96,15 @@ async fn change_everything(control: &ControlPlane, token: &str) -> Vec<Result<()
         (PauseRolloutRequest { flag: flag() }, ResumeRolloutRequest { flag: flag() });
     let abort = AbortRolloutRequest { flag: flag(), reason: "enough".to_owned() };
     let gone = CloseRoomRequest { id: "b".to_owned() };
+    let mut users = UserServiceClient::new(channel(control));
+    let (ann, room_id) = (|| "ann".to_owned(), String::new);
+    let ban = BanUserRequest { user_id: ann(), reason: "spam".to_owned(), ..Default::default() };
+    let for_a_while = BanUserRequest { until: 1 << 50, ..ban.clone() };
+    let lift = UnbanUserRequest { user_id: ann(), room_id: room_id() };
+    let revoke = RevokeTokensRequest {
+        tokens: Some(revoke_tokens_request::Tokens::UserId(ann())),
+        until: 0,
+    };
     vec![
         rooms.create_room(showing(token, create)).await.map(drop),
         rooms.pause_room(showing(token, pause)).await.map(drop),
@@ -110,6 +121,12 @@ async fn change_everything(control: &ControlPlane, token: &str) -> Vec<Result<()
         rollout.pause_rollout(showing(token, pause_it)).await.map(drop),
         rollout.resume_rollout(showing(token, resume_it)).await.map(drop),
         rollout.abort_rollout(showing(token, abort)).await.map(drop),
+        users.ban_user(showing(token, ban)).await.map(drop),
+        users.ban_user(showing(token, for_a_while)).await.map(drop),
+        users.unban_user(showing(token, lift.clone())).await.map(drop),
+        users.unban_user(showing(token, lift)).await.map(drop),
+        users.kick_user(showing(token, KickUserRequest { user_id: ann() })).await.map(drop),
+        users.revoke_tokens(showing(token, revoke)).await.map(drop),
     ]
 }
 
@@ -130,7 +147,9 @@ async fn every_change_is_written_down_with_who_made_it() {
                 assert_eq!(entry.outcome, "DONE", "{entry:?}");
                 assert!(!entry.new.is_empty(), "{entry:?}");
                 let made =
-                    ["/CreateRoom", "/StartRollout"].iter().any(|rpc| entry.rpc.ends_with(rpc));
+                    ["/CreateRoom", "/StartRollout", "/BanUser", "/KickUser", "/RevokeTokens"]
+                        .iter()
+                        .any(|rpc| entry.rpc.ends_with(rpc));
                 assert!(made || !entry.old.is_empty(), "{entry:?}");
                 assert_ne!(entry.old, entry.new, "{entry:?}");
             }
@@ -144,12 +163,28 @@ async fn every_change_is_written_down_with_who_made_it() {
             }
         }
     }
+    let of_done = |name: &str| {
+        let done = |entry: &&AuditEntry| entry.outcome == "DONE" && entry.rpc.ends_with(name);
+        entries.iter().find(done).unwrap()
+    };
     let of = |name: &str| entries.iter().find(|entry| entry.rpc.ends_with(name)).unwrap();
     assert_eq!(of("/PauseRoom").resource, "rooms/a");
     assert_eq!(of("/DrainNode").resource, "nodes/n1");
     assert!(of("/UpdateLimits").old.contains("\"version\":1"), "{:?}", of("/UpdateLimits"));
     assert!(of("/UpdateLimits").new.contains("\"bids_per_user_max\":9"));
-    assert_eq!(entries.iter().filter(|entry| entry.outcome == "DONE").count(), 13);
+    // The newest first: the ban was lifted as it was replaced.
+    assert_eq!(
+        (of("/UnbanUser").resource.as_str(), of("/UnbanUser").old.as_str()),
+        ("users/ann", "")
+    );
+    let (lifted, replaced) = (of_done("/UnbanUser"), of_done("/BanUser"));
+    assert_eq!(lifted.old, replaced.new);
+    assert!(
+        replaced.old.contains(r#""reason":"spam""#) && replaced.old.contains(r#""until":null"#)
+    );
+    assert_eq!(lifted.new, r#"{"banned":false}"#);
+    assert!(of("/RevokeTokens").new.contains("issued_before"));
+    assert_eq!(entries.iter().filter(|entry| entry.outcome == "DONE").count(), 18);
 
     // No rpc that changes something has been left out.
     let pool = DescriptorPool::decode(DESCRIPTORS).unwrap();
@@ -181,7 +216,7 @@ async fn a_refusal_of_a_role_is_written_down_and_a_stranger_is_not() {
         }
     }
     let entries = list(&control, "", "").await;
-    assert_eq!(entries.len(), 15);
+    assert_eq!(entries.len(), 21);
     for entry in entries {
         assert_eq!((entry.name.as_str(), entry.outcome.as_str()), ("v", "PERMISSION_DENIED"));
     }

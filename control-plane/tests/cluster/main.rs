@@ -11,4 +11,5 @@ mod restart;
 mod roles;
 mod rooms;
 mod tls;
+mod users;
 mod world;

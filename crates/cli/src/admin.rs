@@ -9,6 +9,7 @@ mod nodes;
 mod rollout;
 mod rooms;
 mod target;
+mod users;
 
 pub(crate) use audit::Audit;
 pub(crate) use flags::Flags;
@@ -17,3 +18,4 @@ pub(crate) use metrics::Metrics;
 pub(crate) use nodes::Nodes;
 pub(crate) use rooms::{Rooms, ids as room_ids};
 pub(crate) use target::Target;
+pub(crate) use users::Users;

@@ -38,6 +38,8 @@ enum Verb {
     Limits(admin::Limits),
     /// Look at and change the feature flags in force.
     Flags(admin::Flags),
+    /// Ban and kick users, and make their tokens void.
+    Users(admin::Users),
     /// See who changed what.
     Audit(admin::Audit),
     /// Make certificates.
@@ -78,6 +80,7 @@ impl Verb {
             Self::Nodes(verb) => Box::pin(verb.run()).await,
             Self::Limits(verb) => Box::pin(verb.run()).await,
             Self::Flags(verb) => Box::pin(verb.run()).await,
+            Self::Users(verb) => Box::pin(verb.run()).await,
             Self::Audit(verb) => Box::pin(verb.run()).await,
             Self::Certs(verb) => verb.run(),
             Self::Metrics(verb) => Box::pin(verb.run()).await,
@@ -122,6 +125,12 @@ mod tests {
             "gavel limits set bids_per_user_max=10 batch_window_ms=50",
             "gavel flags set batching --percent 10 --by room",
             "gavel flags set -",
+            "gavel users ban ann --room r1 --for 2h --reason shilling",
+            "gavel users unban ann --room r1",
+            "gavel users kick ann",
+            "gavel users revoke ann --for 7d",
+            "gavel users revoke --token 4f1a",
+            "gavel users list --json",
             "gavel audit list --resource rooms/1 --by ann --limit 10",
             "gavel audit watch --after 7 --json",
             "gavel certs dev certs --nodes node-1,node-2 --hosts localhost,10.0.0.1 --days 30",

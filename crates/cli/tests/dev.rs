@@ -93,6 +93,7 @@ fn a_cluster_runs_is_steered_and_stops() {
     limits(&dev);
     flags(&dev);
     load(&dev);
+    users(&dev);
     let metrics = dev.run("metrics");
     assert!(metrics.status.success(), "{}", text(&metrics.stderr));
 
@@ -174,6 +175,39 @@ fn flags(dev: &Dev) {
     assert_eq!(watched.status.code(), Some(1));
     let after = dev.json("flags get");
     assert_eq!(at(&after, "/document/flags/batching/targeting/fractional"), shares);
+}
+
+fn users(dev: &Dev) {
+    let banned = dev.json("users ban ann --room vase --for 2h --reason shilling");
+    assert_eq!(*at(&banned, "/denial/room"), "vase");
+    let again = dev.json("users ban ann");
+    assert_eq!((at(&again, "/denial/room"), at(&again, "/denial/until")), (&"".into(), &0.into()));
+    assert_eq!(*at(&dev.json("users kick bob"), "/denial/user"), "bob");
+    assert_eq!(*at(&dev.json("users revoke ann --for 7d"), "/denial/kind"), "user");
+    let revoked = dev.json("users revoke --token 4f1a");
+    assert_eq!(*at(&revoked, "/denial/token"), "4f1a");
+    let both = dev.run("users revoke ann --token 4f1a");
+    assert_eq!(both.status.code(), Some(64), "{}", text(&both.stderr));
+    let neither = dev.run("users revoke");
+    assert_eq!(neither.status.code(), Some(64), "{}", text(&neither.stderr));
+
+    let listed = text(&dev.run("users list").stdout);
+    for said in [
+        "everywhere  for ever",
+        "shilling",
+        "a token",
+        "tokens from before",
+        "sessions from before",
+    ] {
+        assert!(listed.contains(said), "{said}: {listed}");
+    }
+    assert_eq!(dev.json("users list").as_array().map(Vec::len), Some(5));
+    dev.json("users unban ann");
+    let not_banned = dev.run("users unban ann");
+    assert_eq!(not_banned.status.code(), Some(1));
+    let said = text(&not_banned.stderr);
+    assert!(said.contains("ann is not banned from all rooms"), "{said}");
+    assert_eq!(dev.json("users list").as_array().map(Vec::len), Some(4));
 }
 
 fn load(dev: &Dev) {

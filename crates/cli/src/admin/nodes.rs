@@ -163,5 +163,6 @@ fn to_json(node: &Node) -> Value {
         "heartbeatAt": node.heartbeat_at,
         "limitsVersion": node.limits_version,
         "flagsVersion": node.flags_version,
+        "denialsVersion": node.denials_version,
     })
 }
