@@ -74,6 +74,8 @@ pub(crate) struct Services {
     pub(crate) rollup: Arc<Mutex<Rollup>>,
     pub(crate) state: Arc<HttpState>,
     pub(crate) lease: Millis,
+    /// Entries of the audit log that are kept.
+    pub(crate) audit_keep: u64,
     pub(crate) stop: CancellationToken,
 }
 
@@ -104,6 +106,11 @@ impl Services {
             Standing::Leads { driver, .. } => Some(driver),
             Standing::Follows(_) => None,
         }
+    }
+
+    /// What writes down who changed what.
+    fn auditor(&self) -> Auditor {
+        Auditor::new(Arc::clone(&self.store), self.audit_keep)
     }
 
     /// What came of a change in the store.
@@ -162,14 +169,12 @@ async fn report_health(health: HealthReporter, services: Services) {
 pub(crate) struct Entrance {
     pub(crate) tls: Tls,
     pub(crate) tokens: Tokens,
-    /// Entries of the audit log that are kept.
-    pub(crate) audit_keep: u64,
 }
 
 /// Serves until the control plane stops.
 pub(crate) async fn serve(services: Services, listener: TcpListener, entrance: Entrance) {
-    let Entrance { tls, tokens, audit_keep } = entrance;
-    let auditor = Auditor::new(Arc::clone(&services.store), audit_keep);
+    let Entrance { tls, tokens } = entrance;
+    let auditor = services.auditor();
     let store = Arc::clone(&services.store);
     let gate = Gate::new(tokens, tls.is_mutual(), Arc::clone(&store), auditor.clone());
     let (health, health_service) = tonic_health::server::health_reporter();

@@ -15,5 +15,5 @@ mod watch;
 
 pub(crate) use self::{
     guard::{Group, Groups},
-    task::run,
+    task::{Step, run},
 };

@@ -93,10 +93,11 @@ impl ControlPlane {
             rollup,
             state,
             lease,
+            audit_keep: config.audit.entries_max,
             stop: tasks.token(),
         };
         drop(tasks.spawn("rollouts", rollout::run(services.clone())));
-        let entrance = Entrance { tls, tokens, audit_keep: config.audit.entries_max };
+        let entrance = Entrance { tls, tokens };
         drop(tasks.spawn("grpc", grpc::serve(services, grpc, entrance)));
         tracing::info!(grpc = %grpc_addr, http = %http_addr, "control plane listens");
         Ok(Self { grpc_addr, http_addr, replica, tasks })

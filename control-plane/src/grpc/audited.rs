@@ -36,8 +36,10 @@ const VALUE_BYTES_MAX: usize = 8 * 1_024;
 const REQUEST_ID_BYTES_MAX: usize = 64;
 /// The outcome of a change that was made.
 const DONE: &str = "DONE";
+/// The role of the control plane, where it changes something by itself.
+const CONTROL: &str = "control";
 
-/// One call that would change something.
+/// One call that would change something, or one such step of our own.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Entry {
     pub(super) at: u64,
@@ -128,6 +130,49 @@ impl Auditor {
         }
     }
 
+    /// Makes a change that no operator asked for, written down like the others.
+    pub(super) async fn own<T>(
+        &self,
+        entries: Vec<Entry>,
+        change: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        let mut begun = Vec::new();
+        for entry in entries {
+            begun.push((self.begin(&entry).await?, entry));
+        }
+        let changed = change.await;
+        for (id, mut entry) in begun {
+            match &changed {
+                Ok(_) => DONE.clone_into(&mut entry.outcome),
+                Err(error) => {
+                    (entry.outcome, entry.message) = (name_of(error.kind().0), error.to_string());
+                }
+            }
+            self.finish(id, &entry).await;
+        }
+        changed
+    }
+
+    async fn begin(&self, entry: &Entry) -> Result<u64, CallError> {
+        self.append(entry).await.map_err(|error| {
+            CallError::Unavailable(format!("it cannot be written down, so it is not done: {error}"))
+        })
+    }
+
+    async fn finish(&self, id: u64, entry: &Entry) {
+        tracing::info!(
+            id,
+            name = entry.name,
+            rpc = entry.rpc,
+            resource = entry.resource,
+            outcome = entry.outcome,
+            "audit"
+        );
+        if let Err(error) = self.store.amend_audit(id, &entry.to_json()).await {
+            tracing::warn!(%error, id, "an entry of the audit log stays without its outcome");
+        }
+    }
+
     async fn append(&self, entry: &Entry) -> Result<u64, StoreError> {
         self.store.append_audit(&entry.to_json(), self.keep).await
     }
@@ -146,25 +191,13 @@ impl Auditor {
         let mut entry = Entry::new(&path, &caller, &parts.headers);
         (entry.resource, entry.new) = describe::request(&path, &body);
 
-        let id = self.append(&entry).await.map_err(|error| {
-            CallError::Unavailable(format!("it cannot be written down, so it is not done: {error}"))
-        })?;
+        let id = self.begin(&entry).await?;
         let change = Change::default();
         parts.extensions.insert(change.clone());
         let request = Request::from_parts(parts, Body::new(Full::new(body)));
         let Ok(response) = inner.oneshot(request).await;
         entry.end(&change, &response);
-        tracing::info!(
-            id,
-            name = entry.name,
-            rpc = entry.rpc,
-            resource = entry.resource,
-            outcome = entry.outcome,
-            "audit"
-        );
-        if let Err(error) = self.store.amend_audit(id, &entry.to_json()).await {
-            tracing::warn!(%error, id, "an entry of the audit log stays without its outcome");
-        }
+        self.finish(id, &entry).await;
         Ok(response)
     }
 }
@@ -176,7 +209,6 @@ impl Entry {
         let operator = caller.operator.as_ref();
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let request_id = text("x-request-id").filter(|id| id.len() <= REQUEST_ID_BYTES_MAX);
-        let drawn = || format!("{:016x}", rand::random::<u64>());
         let trace_id = text("traceparent").and_then(|parent| parent.split('-').nth(1));
         Self {
             at: clock::now_ms(),
@@ -188,6 +220,13 @@ impl Entry {
             trace_id: trace_id.filter(|id| id.len() == 32).unwrap_or_default().to_owned(),
             ..Self::default()
         }
+    }
+
+    /// A step that this process takes by itself, as `name`.
+    pub(super) fn own(name: &str, rpc: &str, resource: String, old: Value, new: Value) -> Self {
+        let (at, request_id) = (clock::now_ms(), drawn());
+        let (name, rpc, role) = (name.to_owned(), rpc.to_owned(), CONTROL.to_owned());
+        Self { at, name, role, rpc, resource, old, new, request_id, ..Self::default() }
     }
 
     fn end(&mut self, change: &Change, response: &Response<Body>) {
@@ -209,6 +248,11 @@ impl Entry {
             Self { old: bounded(self.old.clone()), new: bounded(self.new.clone()), ..self.clone() };
         serde_json::to_string(&bounded).unwrap_or_default()
     }
+}
+
+/// A request id, for want of one.
+fn drawn() -> String {
+    format!("{:016x}", rand::random::<u64>())
 }
 
 /// `INVALID_ARGUMENT`, as codes are written.

@@ -1,8 +1,12 @@
 //! Rollouts of flags, as operators start, see and end them.
 
-use super::{Services, audited::Change, status::CallError};
+use super::{
+    Services,
+    audited::{Change, Entry},
+    status::CallError,
+};
 use crate::{
-    rollout::{Group, Groups},
+    rollout::{Group, Groups, Step},
     store::DocumentName,
 };
 use gavel_flags::{Flags, Rollout, RolloutState, Subject};
@@ -66,6 +70,22 @@ impl Services {
         self.edit_rollout(flag, change, edit).await
     }
 
+    /// Stores the flags in which rollouts went on by themselves, and writes
+    /// down each as it does what operators do.
+    pub(crate) async fn step_rollouts(
+        &self,
+        edited_from: u64,
+        body: String,
+        steps: &[Step<'_>],
+    ) -> Result<(), CallError> {
+        let entry = |step: &Step<'_>| {
+            let resource = format!("rollouts/{}", step.flag);
+            Entry::own("rollout", "rollout/step", resource, told(step.from), told(step.to))
+        };
+        let put = self.put(DocumentName::Flags, edited_from, body);
+        self.auditor().own(steps.iter().map(entry).collect(), put).await.map(drop)
+    }
+
     fn rollouts(&self, flags: &Flags) -> Vec<wire::Rollout> {
         let trials = self.rollup.lock().trials();
         let described = flags.rollouts().map(|(flag, rollout)| {
@@ -79,7 +99,8 @@ impl Services {
 /// A rollout as the audit log tells of it.
 fn told(rollout: &Rollout) -> Value {
     let (state, percent) = (rollout.state.as_str(), rollout.percent());
-    json!({ "treatment": rollout.treatment, "state": state, "percent": percent })
+    let Rollout { treatment, reason, .. } = rollout;
+    json!({ "treatment": treatment, "state": state, "percent": percent, "reason": reason })
 }
 
 fn no_rollout(flag: &str) -> CallError {

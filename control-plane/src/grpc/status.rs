@@ -54,6 +54,27 @@ impl CallError {
         Self::Invalid { field: field.to_owned(), message: message.to_string() }
     }
 
+    /// Its code and its reason.
+    pub(super) fn kind(&self) -> (Code, &'static str) {
+        match self {
+            Self::NoRoom(_) => (Code::NotFound, "NO_ROOM"),
+            Self::NoNode(_) => (Code::NotFound, "NO_NODE"),
+            Self::RoomExists(_) => (Code::AlreadyExists, "ROOM_EXISTS"),
+            Self::Invalid { .. } => (Code::InvalidArgument, "INVALID"),
+            Self::Outdated { .. } => (Code::Aborted, "OUTDATED"),
+            Self::Refused(_) => (Code::FailedPrecondition, "REFUSED"),
+            Self::TooManyRooms { .. } => (Code::ResourceExhausted, "TOO_MANY_ROOMS"),
+            Self::NoBan { .. } => (Code::NotFound, "NO_BAN"),
+            Self::TooManyDenials(_) => (Code::ResourceExhausted, "TOO_MANY_DENIALS"),
+            Self::NoLeader => (Code::Unavailable, "NO_LEADER"),
+            Self::Unavailable(_) => (Code::Unavailable, "UNAVAILABLE"),
+            Self::Silent => (Code::DeadlineExceeded, "SILENT"),
+            Self::Far => (Code::PermissionDenied, "NOT_LOCAL"),
+            Self::BadToken => (Code::Unauthenticated, "BAD_TOKEN"),
+            Self::Forbidden(_) => (Code::PermissionDenied, "FORBIDDEN"),
+        }
+    }
+
     pub(crate) fn id(field: &'static str) -> impl Fn(IdError) -> Self {
         move |error| Self::invalid(field, error)
     }
@@ -81,23 +102,7 @@ impl From<Stopped> for CallError {
 
 impl From<CallError> for Status {
     fn from(error: CallError) -> Self {
-        let (code, reason) = match &error {
-            CallError::NoRoom(_) => (Code::NotFound, "NO_ROOM"),
-            CallError::NoNode(_) => (Code::NotFound, "NO_NODE"),
-            CallError::RoomExists(_) => (Code::AlreadyExists, "ROOM_EXISTS"),
-            CallError::Invalid { .. } => (Code::InvalidArgument, "INVALID"),
-            CallError::Outdated { .. } => (Code::Aborted, "OUTDATED"),
-            CallError::Refused(_) => (Code::FailedPrecondition, "REFUSED"),
-            CallError::TooManyRooms { .. } => (Code::ResourceExhausted, "TOO_MANY_ROOMS"),
-            CallError::NoBan { .. } => (Code::NotFound, "NO_BAN"),
-            CallError::TooManyDenials(_) => (Code::ResourceExhausted, "TOO_MANY_DENIALS"),
-            CallError::NoLeader => (Code::Unavailable, "NO_LEADER"),
-            CallError::Unavailable(_) => (Code::Unavailable, "UNAVAILABLE"),
-            CallError::Silent => (Code::DeadlineExceeded, "SILENT"),
-            CallError::Far => (Code::PermissionDenied, "NOT_LOCAL"),
-            CallError::BadToken => (Code::Unauthenticated, "BAD_TOKEN"),
-            CallError::Forbidden(_) => (Code::PermissionDenied, "FORBIDDEN"),
-        };
+        let (code, reason) = error.kind();
         let mut details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
         match &error {
             CallError::Invalid { field, message } => {

@@ -1,16 +1,21 @@
 //! The loop around [`Watch`].
 
 use super::watch::Watch;
-use crate::{
-    grpc::Services,
-    store::{Document, DocumentName},
-};
+use crate::{grpc::Services, store::Document};
 use gavel_flags::{EditError, Flags, Rollout, RolloutState};
 use gavel_runtime::clock;
 use std::{sync::atomic::Ordering, time::Duration};
 
 /// Time between two looks; nodes report as often.
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// What becomes of one rollout.
+#[derive(Debug)]
+pub(crate) struct Step<'a> {
+    pub(crate) flag: &'a str,
+    pub(crate) from: &'a Rollout,
+    pub(crate) to: &'a Rollout,
+}
 
 /// Why the document could not be changed.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +56,11 @@ async fn look(services: &Services, watch: &mut Watch) -> Result<(), Fault> {
     if changes.is_empty() {
         return Ok(());
     }
-    put(services, &document, &changes).await?;
+    let steps = changes.iter().filter_map(|(flag, to)| {
+        let (_, from) = flags.rollouts().find(|(key, _)| key == flag)?;
+        Some(Step { flag, from, to })
+    });
+    put(services, &document, &steps.collect::<Vec<_>>()).await?;
     for (flag, rollout) in &changes {
         if rollout.state == RolloutState::RolledBack {
             services.state.rollbacks.fetch_add(1, Ordering::Relaxed);
@@ -64,17 +73,12 @@ async fn look(services: &Services, watch: &mut Watch) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Changes the document that the changes were decided from, and no other.
-async fn put(
-    services: &Services,
-    document: &Document,
-    changes: &[(String, Rollout)],
-) -> Result<(), Fault> {
+/// Changes the document that the steps were decided from, and no other.
+async fn put(services: &Services, document: &Document, steps: &[Step<'_>]) -> Result<(), Fault> {
     let mut edited = serde_json::from_str(&document.body)?;
-    for (flag, rollout) in changes {
-        rollout.replace(&mut edited, flag)?;
+    for step in steps {
+        step.to.replace(&mut edited, step.flag)?;
     }
     let body = format!("{edited:#}\n");
-    services.put(DocumentName::Flags, document.version.get(), body).await?;
-    Ok(())
+    Ok(services.step_rollouts(document.version.get(), body, steps).await?)
 }

@@ -207,6 +207,39 @@ async fn every_change_is_written_down_with_who_made_it() {
 }
 
 #[tokio::test]
+async fn what_a_rollout_does_by_itself_is_written_down() {
+    let redis = RedisServer::start().await;
+    let control = ControlPlane::start_with(with_tokens(), store(&redis)).await.unwrap();
+    let begin = StartRolloutRequest {
+        flag: "batching".to_owned(),
+        treatment: "off".to_owned(),
+        steps: vec![10, 100],
+        hold_ms: 1,
+        bids_min: Some(0),
+        ..StartRolloutRequest::default()
+    };
+    let mut rollouts = RolloutServiceClient::new(channel(&control));
+    rollouts.start_rollout(showing("rule", begin)).await.unwrap();
+    let entries = until("its end", async || {
+        let entries = list(&control, "rollouts/batching", "rollout").await;
+        entries.first().is_some_and(|newest| newest.new.contains("completed")).then_some(entries)
+    })
+    .await;
+    let [last, first] = entries.as_slice() else { panic!("{entries:?}") };
+    for entry in [first, last] {
+        let told = (entry.role.as_str(), entry.rpc.as_str(), entry.peer.as_str());
+        assert_eq!(told, ("control", "rollout/step", ""));
+        assert!(entry.at > 0 && entry.request_id.len() == 16, "{entry:?}");
+    }
+    assert_eq!((first.outcome.as_str(), first.message.as_str()), ("DONE", ""));
+    assert!(first.old.contains(r#""percent":10"#) && first.new.contains(r#""percent":100"#));
+    assert_eq!(first.new, last.old);
+    let by_operators = list(&control, "rollouts/batching", "a").await;
+    assert_eq!(by_operators.len(), 1, "{by_operators:?}");
+    control.stop().await;
+}
+
+#[tokio::test]
 async fn a_refusal_of_a_role_is_written_down_and_a_stranger_is_not() {
     let redis = RedisServer::start().await;
     let control = ControlPlane::start_with(with_tokens(), store(&redis)).await.unwrap();
