@@ -3,12 +3,13 @@
 use std::{env, fs, path::PathBuf};
 
 /// What others published and we serve.
-const FOREIGN: [&str; 1] = ["flagd/sync/v1/sync.proto"];
+const FOREIGN: [&str; 2] = ["flagd/sync/v1/sync.proto", "externalscaler/externalscaler.proto"];
 const AREAS: [&str; 7] = ["common", "fleet", "config", "telemetry", "relay", "admin", "client"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=gavel");
     println!("cargo:rerun-if-changed=flagd");
+    println!("cargo:rerun-if-changed=externalscaler");
     let mut files: Vec<String> = AREAS.iter().map(|a| format!("gavel/{a}/v1/{a}.proto")).collect();
     files.extend(["rollout", "user"].map(|part| format!("gavel/admin/v1/{part}.proto")));
     files.extend(FOREIGN.map(str::to_owned));

@@ -15,6 +15,7 @@ mod nodes;
 mod readers;
 mod rollouts;
 mod rooms;
+mod scaler;
 mod status;
 mod sync;
 mod telemetry;
@@ -43,6 +44,7 @@ use gavel_proto::{
     config::v1::config_service_server::ConfigServiceServer,
     flagd::v1::flag_sync_service_server::FlagSyncServiceServer,
     fleet::v1::fleet_service_server::FleetServiceServer,
+    keda::external_scaler_server::ExternalScalerServer,
     telemetry::v1::telemetry_service_server::TelemetryServiceServer,
 };
 use gavel_rules::{order::Term, time::Millis};
@@ -146,6 +148,7 @@ async fn report_health(health: HealthReporter, services: Services) {
             health.set_serving::<MetricsServiceServer<Services>>().await;
             health.set_serving::<AuditServiceServer<Services>>().await;
             health.set_serving::<UserServiceServer<Services>>().await;
+            health.set_serving::<ExternalScalerServer<Services>>().await;
         } else {
             health.set_not_serving::<TelemetryServiceServer<Services>>().await;
             health.set_not_serving::<RoomServiceServer<Services>>().await;
@@ -156,6 +159,7 @@ async fn report_health(health: HealthReporter, services: Services) {
             health.set_not_serving::<MetricsServiceServer<Services>>().await;
             health.set_not_serving::<AuditServiceServer<Services>>().await;
             health.set_not_serving::<UserServiceServer<Services>>().await;
+            health.set_not_serving::<ExternalScalerServer<Services>>().await;
         }
         tokio::select! {
             changed = standing.changed() => if changed.is_err() { return },
@@ -217,6 +221,7 @@ pub(crate) async fn serve(services: Services, listener: TcpListener, entrance: E
         .add_service(passed_on!(MetricsServiceServer))
         .add_service(passed_on!(AuditServiceServer))
         .add_service(passed_on!(UserServiceServer))
+        .add_service(passed_on!(ExternalScalerServer))
         .serve_with_incoming_shutdown(
             grpc::incoming(listener, &tls, Door::Operators),
             stop.clone().cancelled_owned(),

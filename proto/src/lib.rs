@@ -33,6 +33,19 @@ area!(admin, "gavel.admin.v1");
 area!(client, "gavel.client.v1");
 area!(flagd, "flagd.sync.v1");
 
+/// The package `externalscaler`, which is KEDA's.
+#[allow(
+    warnings,
+    clippy::all,
+    clippy::allow_attributes,
+    clippy::str_to_string,
+    clippy::wildcard_enum_match_arm,
+    reason = "as above"
+)]
+pub mod keda {
+    tonic::include_proto!("externalscaler");
+}
+
 pub mod convert;
 pub mod denials;
 pub mod limits;

@@ -82,7 +82,7 @@ impl Task {
                 about,
                 outgoing,
                 heartbeat: wire::Heartbeat::default(),
-                heartbeat_at: super::now().as_millis(),
+                heartbeat_at: 0,
                 unknown_watched: 0,
             };
             line.send(Down::Welcome(wire::Welcome {

@@ -6,6 +6,8 @@ use gavel_runtime::tls::Role;
 /// What an rpc asks of its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Needs {
+    /// Nothing: it tells no more than the page of metrics does.
+    Nothing,
     /// To be a node, where nodes show certificates.
     Node,
     /// To be an operator of this role at least.
@@ -14,13 +16,18 @@ pub(super) enum Needs {
     Change(Role),
 }
 
-use Needs::{Change, Look, Node};
+use Needs::{Change, Look, Node, Nothing};
 use Role::{Admin, Operator, Viewer};
 
 /// The rows, by the paths of the rpcs.
 const RPCS: &[(&str, Needs)] = &[
     ("gavel.admin.v1.AuditService/ListAuditEntries", Look(Viewer)),
     ("gavel.admin.v1.AuditService/WatchAuditEntries", Look(Viewer)),
+    ("externalscaler.ExternalScaler/GetMetricSpec", Nothing),
+    ("externalscaler.ExternalScaler/GetMetrics", Nothing),
+    ("externalscaler.ExternalScaler/IsActive", Nothing),
+    ("externalscaler.ExternalScaler/StreamIsActive", Nothing),
+    ("externalscaler.ExternalScaler/StreamMetricSpec", Nothing),
     ("flagd.sync.v1.FlagSyncService/FetchAllFlags", Look(Viewer)),
     ("flagd.sync.v1.FlagSyncService/GetMetadata", Look(Viewer)),
     ("flagd.sync.v1.FlagSyncService/SyncFlags", Look(Viewer)),
@@ -99,6 +106,7 @@ mod tests {
                 .any(|verb| name.starts_with(verb));
             match needs {
                 Node => assert!(!rpc.starts_with("gavel.admin."), "{rpc}"),
+                Nothing => assert!(rpc.starts_with("externalscaler."), "{rpc}"),
                 Look(_) => assert!(looks, "{rpc}"),
                 Change(least) => assert!(!looks && *least > Viewer, "{rpc}"),
             }

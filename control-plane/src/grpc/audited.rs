@@ -302,7 +302,9 @@ where
         let inner = self.inner.clone();
         match access::needs(request.uri().path()) {
             Some(Needs::Change(_)) => {}
-            Some(Needs::Look(_) | Needs::Node) | None => return Box::pin(inner.oneshot(request)),
+            Some(Needs::Look(_) | Needs::Node | Needs::Nothing) | None => {
+                return Box::pin(inner.oneshot(request));
+            }
         }
         // On a task of its own, or a caller that hangs up would leave a change
         // without its outcome.

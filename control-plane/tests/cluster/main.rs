@@ -10,6 +10,7 @@ mod replicas;
 mod restart;
 mod roles;
 mod rooms;
+mod scaler;
 mod tls;
 mod users;
 mod world;

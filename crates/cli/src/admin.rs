@@ -17,5 +17,5 @@ pub(crate) use limits::Limits;
 pub(crate) use metrics::Metrics;
 pub(crate) use nodes::Nodes;
 pub(crate) use rooms::{Rooms, ids as room_ids};
-pub(crate) use target::Target;
+pub(crate) use target::{Target, present};
 pub(crate) use users::Users;

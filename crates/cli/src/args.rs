@@ -3,7 +3,7 @@
 use crate::{
     admin, certs, dev,
     failure::{self, Failure},
-    load, serve, verify,
+    load, serve, smoke, verify,
 };
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -49,6 +49,8 @@ enum Verb {
     Metrics(admin::Metrics),
     /// Put load on a cluster and check what comes back.
     Load(load::LoadArgs),
+    /// Run one small auction on a cluster, and check it.
+    Smoke(smoke::SmokeArgs),
     /// Check what is stored and what clients recorded.
     Verify(verify::VerifyArgs),
 }
@@ -85,6 +87,7 @@ impl Verb {
             Self::Certs(verb) => verb.run(),
             Self::Metrics(verb) => Box::pin(verb.run()).await,
             Self::Load(args) => Box::pin(load::run(args)).await,
+            Self::Smoke(args) => Box::pin(smoke::run(args)).await,
             Self::Verify(args) => Box::pin(verify::run(args)).await,
         }
     }
@@ -139,6 +142,7 @@ mod tests {
             "gavel metrics --endpoint http://127.0.0.1:7001",
             "gavel load --url ws://127.0.0.1:3000/ws,ws://127.0.0.1:3001/ws --sockets 10 --duration 2s",
             "gavel load --room-ids vase --record run.jsonl",
+            "gavel smoke --token gavel-dev --url ws://127.0.0.1:3000/ws,ws://127.0.0.1:3001/ws",
             "gavel verify --token gavel-dev --history run.jsonl",
             "gavel verify vase --redis-url redis://127.0.0.1:6379 --save vase.jsonl",
             "gavel verify --stream vase.jsonl --history a.jsonl,b.jsonl --complete --json",

@@ -12,6 +12,7 @@ mod load;
 
 mod output;
 mod serve;
+mod smoke;
 mod stores;
 mod trust;
 mod units;

@@ -20,6 +20,7 @@ use gavel_rules::{
     audit::{History, audit},
     id::RoomId,
 };
+use gavel_runtime::tls::Tls;
 use kept::StreamFile;
 use report::Verdict;
 use source::Source;
@@ -92,6 +93,19 @@ pub(crate) async fn run(args: VerifyArgs) -> Result<(), Failure> {
         0 => Ok(()),
         _ => Err(Failure::Refused(format!("{broken} of {all} rooms violate an invariant"))),
     }
+}
+
+/// Reads one room from a node and checks it; tells how many events it has.
+pub(crate) async fn audited(
+    node: &str,
+    room: &RoomId,
+    token: Option<&str>,
+    tls: &Tls,
+) -> Result<u64, Failure> {
+    let stream = Source::node(node, token, tls).await?.stream(room).await?;
+    let report = audit(&stream, &[], false);
+    let report = report.map_err(|violation| Failure::Refused(violation.to_string()))?;
+    Ok(u64::try_from(report.events).unwrap_or(u64::MAX))
 }
 
 /// Where the streams come from.

@@ -148,7 +148,7 @@ pub(crate) async fn join(
 }
 
 /// A connection to the node of a URL.
-async fn reach(uri: &Uri, tls: &Tls) -> Result<Stream, JoinError> {
+pub(crate) async fn reach(uri: &Uri, tls: &Tls) -> Result<Stream, JoinError> {
     let host = uri.host().ok_or(JoinError::Url)?;
     let secure = uri.scheme_str() == Some("wss");
     if secure && !tls.can_call() {
