@@ -94,6 +94,7 @@ fn a_cluster_runs_is_steered_and_stops() {
     flags(&dev);
     load(&dev);
     users(&dev);
+    smoke(&dev);
     let metrics = dev.run("metrics");
     assert!(metrics.status.success(), "{}", text(&metrics.stderr));
 
@@ -175,6 +176,29 @@ fn flags(dev: &Dev) {
     assert_eq!(watched.status.code(), Some(1));
     let after = dev.json("flags get");
     assert_eq!(at(&after, "/document/flags/batching/targeting/fractional"), shares);
+}
+
+fn smoke(dev: &Dev) {
+    let done = dev.json("smoke --token gavel-dev");
+    assert_eq!(*at(&done, "/moved"), true, "{done}");
+    let room = at(&done, "/room").as_str().expect("a room").to_owned();
+    assert_eq!(*at(&dev.json(&format!("rooms get {room}")), "/view/state"), "closed");
+    let said = dev.run("smoke --token gavel-dev");
+    let lines = text(&said.stdout);
+    for step in ["nodes:", "create:", "join:", "bid:", "move:", "close:", "verify:", "ok: room"] {
+        assert!(lines.contains(step), "{step} {lines} {}", text(&said.stderr));
+    }
+    // Each failure names its step.
+    for (line, step) in [
+        ("smoke --url ws://127.0.0.1:1/ws", "join: "),
+        ("smoke --token wrong", "verify: "),
+        ("smoke --token gavel-dev --user-tokens a.b.c,a.b.c", "join: "),
+    ] {
+        let failed = dev.run(line);
+        assert_eq!(failed.status.code(), Some(1), "{line}");
+        let why = text(&failed.stderr);
+        assert!(why.starts_with(&format!("gavel: {step}")), "{line}: {why}");
+    }
 }
 
 fn users(dev: &Dev) {

@@ -19,6 +19,8 @@ pub(super) struct Bidder {
     stream: WebSocketStream<Stream>,
     room: RoomId,
     user: UserId,
+    /// The last one told, of what was looked at.
+    price: u64,
     /// What came and nobody looked at.
     inbox: VecDeque<Message>,
 }
@@ -43,7 +45,8 @@ impl Bidder {
         let opened = client_async(request, stream).await;
         let (stream, _) = opened.map_err(|error| away(&error))?;
         let nobody = "nobody".parse().map_err(|error| away(&error))?;
-        let mut bidder = Self { stream, room: room.clone(), user: nobody, inbox: VecDeque::new() };
+        let inbox = VecDeque::new();
+        let mut bidder = Self { stream, room: room.clone(), user: nobody, price: 0, inbox };
         let welcomed = bidder.until(|message| {
             let Message::Welcome { user_id, .. } = message else { return None };
             Some(user_id.clone())
@@ -84,24 +87,22 @@ impl Bidder {
         answer.map_err(|reason| Failure::Refused(format!("refused as {reason}")))
     }
 
-    /// Waits until the room is known to be at this seq with this price.
+    /// Waits until the room is known to be at this seq, then with this price.
     pub(super) async fn see(&mut self, seq: u64, amount: u64) -> Result<(), Failure> {
-        let price = self
-            .until(|message| {
-                if let Message::AuctionUpdate { seq: at, current_bid, .. } = message {
-                    return (*at == seq).then_some(*current_bid);
-                }
-                // What was missed while the room moved may come as a whole.
-                let Message::AuctionState { seq: at, current_bid, .. } = message else {
-                    return None;
-                };
-                (*at >= seq).then_some(Some(*current_bid))
-            })
-            .await?;
-        if price == Some(amount) {
+        self.until(|message| {
+            // What was missed while the room moved may come as a whole.
+            let (Message::AuctionUpdate { seq: at, .. } | Message::AuctionState { seq: at, .. }) =
+                message
+            else {
+                return None;
+            };
+            (*at >= seq).then_some(())
+        })
+        .await?;
+        if self.price == amount {
             return Ok(());
         }
-        Err(Failure::Refused(format!("the price is {price:?}, not {amount}")))
+        Err(Failure::Refused(format!("the price is {}, not {amount}", self.price)))
     }
 
     /// Waits for the close, which must name this winner and price.
@@ -127,6 +128,11 @@ impl Bidder {
     async fn until<T>(&mut self, wanted: impl Fn(&Message) -> Option<T>) -> Result<T, Failure> {
         loop {
             while let Some(message) = self.inbox.pop_front() {
+                if let Message::AuctionState { current_bid: price, .. }
+                | Message::AuctionUpdate { current_bid: Some(price), .. } = &message
+                {
+                    self.price = *price;
+                }
                 if let Some(found) = wanted(&message) {
                     return Ok(found);
                 }
