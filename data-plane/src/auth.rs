@@ -1,25 +1,45 @@
 //! Who a session acts for: a guest, or the subject of a signed token.
+//!
+//! ```text
+//! token --Token::read--> header --Keys::find--> Key --check--> signature --Claims--> Identity
+//! ```
+//!
+//! Nothing of a token is believed before its signature has been checked; its header only finds
+//! the key, and the key knows its algorithm.
 
+use crate::{
+    config::AuthConfig,
+    metrics::{Metrics, Table, TokenOutcome},
+};
 use gavel_rules::{
     id::{RoomId, UserId},
-    time::{Millis, Timestamp},
+    time::Timestamp,
 };
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
-use std::sync::Arc;
+use gavel_runtime::config::ConfigError;
+use std::{sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
 
 mod claims;
 mod grants;
 mod guest;
+mod json;
+mod key;
+mod key_set;
+mod keys;
 mod secret;
+#[cfg(test)]
+mod tests;
 mod ticket;
+mod token;
 
-use claims::Claims;
-pub use grants::{Grant, Grants};
+use claims::{Claims, Expected};
+pub use grants::{Grant, Grants, ROOMS_PER_TOKEN_MAX};
 pub use guest::GuestToken;
+pub use key_set::{KEY_SET_BYTES_MAX, KEYS_MAX, KeySet, KeySetRefused};
+use keys::Keys;
 pub use ticket::{TICKET_KEPT, Ticket, TicketRefused};
-
-/// How far the clock of who signs may be from ours.
-const LEEWAY: Millis = Millis::new(5_000);
+pub use token::TOKEN_BYTES_MAX;
+use token::Token;
 
 /// Who a session acts for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,16 +63,37 @@ pub struct Pass {
     pub expires_at: Timestamp,
 }
 
-/// Checks tokens against the node's secret.
-#[derive(Clone, Default)]
+/// Checks tokens against the keys in force.
+#[derive(Debug, Clone, Default)]
 pub struct Verifier {
-    key: Option<DecodingKey>,
+    keys: Arc<Keys>,
+    expected: Expected,
+    outcomes: Table<TokenOutcome>,
 }
 
-/// Why a token was refused; no detail reaches the client.
+/// A token was refused; no detail reaches the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the token is not valid here")]
 pub struct TokenRefused;
+
+/// Why a token was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refusal {
+    /// It is no token, is too long, or wants what nobody here understands.
+    Malformed,
+    /// It was signed with a key that is not there.
+    Key,
+    /// It says another algorithm than its key is for.
+    Algorithm,
+    /// It was not signed with its key.
+    Signature,
+    /// Its time is over.
+    Expired,
+    /// Its time has not come.
+    Early,
+    /// What it says is not what a token must say.
+    Claims,
+}
 
 // === impl Identity ===
 
@@ -89,28 +130,87 @@ impl Verifier {
     /// refuses every token.
     #[must_use]
     pub fn new(secret: &[u8]) -> Self {
-        Self { key: (!secret.is_empty()).then(|| DecodingKey::from_secret(secret)) }
+        Self { keys: Arc::new(Keys::secret(secret)), ..Self::default() }
     }
 
-    /// The identity that a token proves at `now`, by the clock that dates tokens: the machine's.
+    /// A verifier by the settings. Those keys that come over the network are there once
+    /// [`Self::keep_fresh`] runs.
     ///
     /// # Errors
-    /// [`TokenRefused`] if the signature, algorithm, dates or subject are not
-    /// as they must be.
+    /// [`ConfigError`] for the first setting that names what cannot be used.
+    pub(crate) fn open(config: &AuthConfig, metrics: &Metrics) -> Result<Self, ConfigError> {
+        let keys = Keys::open(config, metrics.token_keys_refused.clone())?;
+        let (expected, outcomes) = (Expected::new(config), metrics.tokens.clone());
+        Ok(Self { keys: Arc::new(keys), expected, outcomes })
+    }
+
+    /// Believes these public keys as well, in the place of those of a file.
+    pub fn believe(&self, keys: KeySet) {
+        self.keys.believe(keys);
+    }
+
+    /// The identity that a token proves at `now` by the keys at hand. Where its key is not among
+    /// them, they are asked for, so that the same token may be good soon.
+    ///
+    /// # Errors
+    /// [`TokenRefused`] if the signature, its key, the dates or what the token says are not as
+    /// they must be.
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Identity, TokenRefused> {
-        let key = self.key.as_ref().ok_or(TokenRefused)?;
-        let mut validation = Validation::new(Algorithm::HS256);
-        // The claims are checked below, at the caller's time.
-        validation.set_required_spec_claims::<&str>(&[]);
-        validation.validate_exp = false;
-        validation.validate_aud = false;
-        let claims = decode::<Claims>(token, key, &validation).map_err(|_| TokenRefused)?.claims;
-        claims.identity(now)
+        let checked = self.check(token, now);
+        if checked == Err(Refusal::Key) {
+            self.keys.ask();
+        }
+        self.counted(checked)
+    }
+
+    /// The same, but waits a moment for a key that is not at hand.
+    ///
+    /// # Errors
+    /// As for [`Self::verify`].
+    pub async fn identify(&self, token: &str, now: Timestamp) -> Result<Identity, TokenRefused> {
+        let mut checked = self.check(token, now);
+        if checked == Err(Refusal::Key) && self.keys.wait().await {
+            checked = self.check(token, now);
+        }
+        self.counted(checked)
+    }
+
+    /// Looks for new keys until told to stop.
+    pub(crate) async fn keep_fresh(self, stop: CancellationToken) {
+        self.keys.keep_fresh(stop).await;
+    }
+
+    /// For how long the keys at `auth.keys_url` have not been read; zero without one.
+    pub(crate) fn keys_age(&self) -> Duration {
+        self.keys.age()
+    }
+
+    fn check(&self, token: &str, now: Timestamp) -> Result<Identity, Refusal> {
+        let token = Token::read(token)?;
+        self.keys.find(token.key_id())?.check(&token)?;
+        Claims::read(&token.claims()?)?.identity(&self.expected, now)
+    }
+
+    fn counted(&self, checked: Result<Identity, Refusal>) -> Result<Identity, TokenRefused> {
+        let outcome =
+            checked.as_ref().map_or_else(|refusal| (*refusal).into(), |_| TokenOutcome::Ok);
+        self.outcomes.inc(outcome);
+        checked.map_err(|_| TokenRefused)
     }
 }
 
-impl std::fmt::Debug for Verifier {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Verifier").field("key", &self.key.is_some()).finish()
+// === impl Refusal ===
+
+impl From<Refusal> for TokenOutcome {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Malformed => Self::Malformed,
+            Refusal::Key => Self::Key,
+            Refusal::Algorithm => Self::Algorithm,
+            Refusal::Signature => Self::Signature,
+            Refusal::Expired => Self::Expired,
+            Refusal::Early => Self::Early,
+            Refusal::Claims => Self::Claims,
+        }
     }
 }

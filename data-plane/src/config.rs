@@ -144,7 +144,8 @@ pub struct AdminConfig {
     pub token: String,
 }
 
-/// How users prove who they are.
+/// How users prove who they are: by tokens, which are checked with a secret, or with public keys
+/// from a file, a URL or both. Without any of them every token is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuthConfig {
@@ -153,11 +154,26 @@ pub struct AuthConfig {
     /// Where guests are not let in, how long a socket may take to show a token.
     #[schemars(range(min = 100, max = 60_000))]
     pub deadline_ms: u64,
-    /// HS256 secret; empty refuses every token.
+    /// HS256 secret; empty has none.
     #[schemars(extend("format" = "secret"))]
     pub secret: String,
     /// A file that holds the secret, instead of `secret`.
     pub secret_file: String,
+    /// A file with a set of public keys as JSON (RFC 7517). It is looked at every 2 s: a new one
+    /// needs no restart.
+    pub keys_file: String,
+    /// Where the issuer publishes such a set, as a URL like `https://host/jwks.json`.
+    #[schemars(extend("format" = "url"))]
+    pub keys_url: String,
+    /// PEM file with the authorities of `keys_url`; empty believes those of the machine.
+    pub keys_ca_file: String,
+    /// How often `keys_url` is asked. A token with a key that is not there has it asked sooner.
+    #[schemars(range(min = 1_000, max = 86_400_000))]
+    pub keys_refresh_ms: u64,
+    /// What `iss` of every token must be; empty does not look.
+    pub issuer: String,
+    /// What `aud` of every token must be, or have among others; empty does not look.
+    pub audience: String,
 }
 
 /// How the node stops.
@@ -197,6 +213,7 @@ impl Config {
         self.tls.check()?;
         self.tls.check_urls("relay.advertise", &self.relay.advertise)?;
         self.tls.check_urls("control.endpoint", &self.control.endpoint)?;
+        self.auth.check()?;
         if !self.node.state_dir.is_empty() && self.node.id.is_empty() {
             let why = "must be set where node.state_dir is: it names the file";
             return Err(ConfigError::invalid("node.id", why));
@@ -239,6 +256,25 @@ impl RedisConfig {
     }
 }
 
+impl AuthConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        let url = self.keys_url.as_str();
+        let secure = url.starts_with("https://");
+        if !url.is_empty() && !secure && !url.starts_with("http://") {
+            return Err(ConfigError::invalid("auth.keys_url", "must be http:// or https://"));
+        }
+        if url.contains('@') {
+            let why = "must have no name or password: nobody here sends them";
+            return Err(ConfigError::invalid("auth.keys_url", why));
+        }
+        if !self.keys_ca_file.is_empty() && !secure {
+            let why = "needs an auth.keys_url with https://";
+            return Err(ConfigError::invalid("auth.keys_ca_file", why));
+        }
+        Ok(())
+    }
+}
+
 impl Default for HttpConfig {
     fn default() -> Self {
         Self {
@@ -267,7 +303,18 @@ impl Default for ControlConfig {
 
 impl Default for AuthConfig {
     fn default() -> Self {
-        Self { guests: true, deadline_ms: 5_000, secret: String::new(), secret_file: String::new() }
+        Self {
+            guests: true,
+            deadline_ms: 5_000,
+            secret: String::new(),
+            secret_file: String::new(),
+            keys_file: String::new(),
+            keys_url: String::new(),
+            keys_ca_file: String::new(),
+            keys_refresh_ms: 300_000,
+            issuer: String::new(),
+            audience: String::new(),
+        }
     }
 }
 
@@ -291,7 +338,7 @@ mod tests {
     #[test]
     fn a_value_out_of_range_is_refused_by_its_name() {
         type Change = fn(&mut Config);
-        let wrong: [(&str, Change); 19] = [
+        let wrong: [(&str, Change); 24] = [
             ("node.id", |c| c.node.id = "a b".to_owned()),
             ("node.id", |c| c.node.state_dir = "kept".to_owned()),
             ("http.public_url", |c| c.http.public_url = "nowhere".to_owned()),
@@ -314,6 +361,11 @@ mod tests {
             ("control.endpoint", |c| c.control.endpoint = "https://127.0.0.1:1".to_owned()),
             ("relay.advertise", |c| c.relay.advertise = "https://127.0.0.1:1".to_owned()),
             ("auth.secret", |c| c.auth.secret = "s".repeat(31)),
+            ("auth.keys_url", |c| c.auth.keys_url = "nowhere".to_owned()),
+            ("auth.keys_url", |c| c.auth.keys_url = "ftp://127.0.0.1/keys".to_owned()),
+            ("auth.keys_url", |c| c.auth.keys_url = "http://me:word@127.0.0.1/".to_owned()),
+            ("auth.keys_ca_file", |c| c.auth.keys_ca_file = "ca.pem".to_owned()),
+            ("auth.keys_refresh_ms", |c| c.auth.keys_refresh_ms = 999),
         ];
         for (key, change) in wrong {
             assert_eq!(refused(change).as_deref(), Some(key));

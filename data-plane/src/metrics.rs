@@ -18,7 +18,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 pub use self::histogram::Histogram;
 pub use self::labels::{
-    BidOutcome, Breaker, Closed, Hit, Labels, Opened, StoreFailure, values as label_values,
+    BidOutcome, Breaker, Closed, Hit, Labels, Opened, StoreFailure, TokenOutcome,
+    values as label_values,
 };
 pub use self::table::{Levels, Table};
 
@@ -58,6 +59,12 @@ pub struct Metrics {
     pub places_alone: Counter,
     /// Bids by answer.
     pub bids: Table<BidOutcome>,
+    /// Tokens of users that were checked, by outcome.
+    pub tokens: Table<TokenOutcome>,
+    /// Sets of keys of tokens that could not be read or used.
+    pub token_keys_refused: Counter,
+    /// For how long the keys at `auth.keys_url` have not been read.
+    pub token_keys_age_seconds: Gauge,
     /// Times this node found that a room has another owner.
     pub fenced: Counter,
     /// Store calls without an answer.
@@ -101,6 +108,9 @@ impl Metrics {
             limit_hits: Table::default(),
             places_alone: Counter::default(),
             bids: Table::default(),
+            tokens: Table::default(),
+            token_keys_refused: Counter::default(),
+            token_keys_age_seconds: Gauge::default(),
             fenced: Counter::default(),
             store_errors: Table::default(),
             slow_consumers: Counter::default(),
@@ -143,6 +153,7 @@ impl Metrics {
         self.sockets_closed.report("gavel_sockets_closed", &mut counters);
         self.limit_hits.report("gavel_limit_hits", &mut counters);
         self.bids.report("gavel_bids", &mut counters);
+        self.tokens.report("gavel_tokens", &mut counters);
         self.store_errors.report("gavel_store_errors", &mut counters);
         for (name, _, counter) in self.counters() {
             counters.push(wire::Counter { name: format!("gavel_{name}"), value: counter.get() });
@@ -179,11 +190,16 @@ impl Metrics {
         ]
     }
 
-    fn counters(&self) -> [(&'static str, &'static str, &Counter); 8] {
+    fn counters(&self) -> [(&'static str, &'static str, &Counter); 9] {
         [
             ("fenced", "Rooms found to have another owner by now", &self.fenced),
             ("slow_consumers", "Sockets closed because they read too slowly", &self.slow_consumers),
             ("config_refused", "Documents that this node refused", &self.config_refused),
+            (
+                "token_keys_refused",
+                "Sets of keys of tokens that could not be read or used",
+                &self.token_keys_refused,
+            ),
             ("relay_reconnects", "Relay streams opened again after a loss", &self.relay_reconnects),
             (
                 "places_alone",
@@ -222,6 +238,14 @@ impl Metrics {
         let hits = self.limit_hits.clone();
         all.register("limit_hits", "Limits exceeded, by limit and what happened then", hits);
         all.register("bids", "Bids, by answer", self.bids.clone());
+        all.register("tokens", "Tokens of users, by what came of them", self.tokens.clone());
+        // Ages of several nodes make no sum, so only Prometheus gets it.
+        all.register_with_unit(
+            "token_keys_age",
+            "Time since the keys at `auth.keys_url` were read; 0 without one",
+            Unit::Seconds,
+            self.token_keys_age_seconds.clone(),
+        );
         let errors = self.store_errors.clone();
         all.register("store_errors", "Calls of the store without an answer, by kind", errors);
         for (name, help, counter) in self.counters() {

@@ -164,6 +164,8 @@ impl Shell {
         let count = |rooms: usize| i64::try_from(rooms).unwrap_or(i64::MAX);
         self.metrics.rooms_owned.set(count(self.rooms.owned().len()));
         self.metrics.rooms_joined.set(count(self.rooms.len()));
+        let keys_age = self.verifier.keys_age().as_secs();
+        self.metrics.token_keys_age_seconds.set(i64::try_from(keys_age).unwrap_or(i64::MAX));
         self.count_breakers();
     }
 
@@ -225,6 +227,7 @@ impl Node {
         }));
         drop(tasks.spawn("tls", shell.tls.clone().keep_fresh(shell.stop.clone())));
         drop(tasks.spawn("sockets", http::sockets::run(Arc::clone(&shell))));
+        drop(tasks.spawn("keys", shell.verifier.clone().keep_fresh(shell.stop.clone())));
         drop(tasks.spawn("contact", contact::run(Arc::clone(&shell))));
         drop(tasks.spawn("places", places::run(Arc::clone(&shell))));
         drop(tasks.spawn("kept", kept::run(Arc::clone(&shell))));
@@ -320,14 +323,6 @@ pub(crate) fn shell(
     store: Arc<dyn RoomStore>,
     incarnation: Incarnation,
 ) -> anyhow::Result<Shell> {
-    let secret = match config.auth.secret_file.as_str() {
-        "" => config.auth.secret.clone().into_bytes(),
-        path => {
-            let secret = std::fs::read(path)
-                .with_context(|| format!("auth.secret_file: cannot read {path}"))?;
-            secret.trim_ascii().to_vec()
-        }
-    };
     let id = match config.node.id.as_str() {
         "" => format!("node-{:08x}", rand::random::<u32>()),
         id => id.to_owned(),
@@ -338,6 +333,7 @@ pub(crate) fn shell(
     let started_ms = clock::now_ms();
     let tasks = tasks::Group::new();
     let (contact, metrics) = (Arc::<Contact>::default(), Metrics::new());
+    let verifier = Verifier::open(&config.auth, &metrics)?;
     let holder = Holder { node: id.clone(), incarnation };
     let alone = metrics.places_alone.clone();
     let places = Places::new(Arc::clone(&store), Arc::clone(&contact), holder, alone);
@@ -361,7 +357,7 @@ pub(crate) fn shell(
         places,
         sockets: http::Sockets::default(),
         wheel: Wheel::default(),
-        verifier: Verifier::new(&secret),
+        verifier,
         bids_under_way: Arc::new(Semaphore::new(BIDS_UNDER_WAY_MAX)),
         stop: tasks.token(),
         tasks,

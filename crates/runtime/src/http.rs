@@ -3,6 +3,7 @@
 //! head that does not come whole in time, or is too large, ends its connection;
 //! an accept that fails does not end the loop.
 
+pub mod fetch;
 pub mod proxy;
 #[cfg(test)]
 mod tests;

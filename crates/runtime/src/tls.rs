@@ -162,11 +162,33 @@ impl Tls {
             return Ok(Self::default());
         }
         let read = Files::read(config)?;
-        let in_force = RwLock::new(InForce::new(config, &read)?);
+        let in_force = InForce::new(config, &read)?;
+        Ok(Self::with(config.clone(), read, in_force))
+    }
+
+    /// For calls of servers that are not of the cluster: they are believed by the authorities in
+    /// a PEM file, which a setting of this key names, or without one by those of the machine. This
+    /// process shows them no certificate.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for the key if there are no authorities.
+    pub fn of_others(key: &str, ca_file: &str) -> Result<Self, ConfigError> {
+        let ours = |error: ConfigError| ConfigError::invalid(key, error.message);
+        if ca_file.is_empty() {
+            return Ok(Self::with(
+                TlsConfig::default(),
+                Files::default(),
+                InForce::of_machine(key)?,
+            ));
+        }
+        let config = TlsConfig { ca_file: ca_file.to_owned(), ..TlsConfig::default() };
+        Self::open(&config).map_err(ours)
+    }
+
+    fn with(config: TlsConfig, read: Files, in_force: InForce) -> Self {
+        let (in_force, read) = (RwLock::new(in_force), Mutex::new(read));
         let handshakes = Semaphore::new(HANDSHAKES_MAX);
-        let shared =
-            Shared { config: config.clone(), in_force, read: Mutex::new(read), handshakes };
-        Ok(Self { shared: Some(Arc::new(shared)) })
+        Self { shared: Some(Arc::new(Shared { config, in_force, read, handshakes })) }
     }
 
     /// Looks at the files until told to stop.

@@ -14,6 +14,7 @@ mod member;
 mod process;
 mod sentinels;
 mod switch;
+mod token_key;
 
 pub use authority::{Authority, Issued};
 pub use cluster::RedisCluster;
@@ -21,6 +22,7 @@ pub use failover::Failover;
 pub use member::Member;
 pub use sentinels::Sentinels;
 pub use switch::Switch;
+pub use token_key::{TokenKey, key_set};
 
 use process::Process;
 use std::{path::PathBuf, process::Command, time::Duration};

@@ -37,7 +37,7 @@ pub(super) async fn issue(
     let Some(token) = bearer(&headers) else {
         return unauthenticated("a bearer token is needed");
     };
-    let identity = match shell.verifier.verify(token, shell.now()) {
+    let identity = match shell.verifier.identify(token, shell.now()).await {
         Ok(identity) => identity,
         Err(refused) => return unauthenticated(&refused.to_string()),
     };

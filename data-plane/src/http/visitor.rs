@@ -41,7 +41,7 @@ pub(super) async fn identify(shell: &Shell, shown: Selection<'_>) -> Result<Arri
         Arrival { visitor, guest: None }
     };
     if let Some(token) = shown.bearer {
-        return Ok(proven(shell.verifier.verify(token, now)?));
+        return Ok(proven(shell.verifier.identify(token, now).await?));
     }
     if let Some(ticket) = shown.ticket {
         let ticket: Ticket = ticket.parse()?;

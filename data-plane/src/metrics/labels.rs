@@ -131,6 +131,28 @@ labels! {
 }
 
 labels! {
+    /// What became of a token of a user.
+    TokenOutcome {
+        /// It proves who its user is.
+        Ok: outcome = "ok";
+        /// Refused: no token, too long, or with what nobody here understands.
+        Malformed: outcome = "malformed";
+        /// Refused: signed with a key that is not there.
+        Key: outcome = "key";
+        /// Refused: another algorithm than that of its key.
+        Algorithm: outcome = "algorithm";
+        /// Refused: not signed with its key.
+        Signature: outcome = "signature";
+        /// Refused: its time is over.
+        Expired: outcome = "expired";
+        /// Refused: its time has not come.
+        Early: outcome = "early";
+        /// Refused: it does not say what a token must say.
+        Claims: outcome = "claims";
+    }
+}
+
+labels! {
     /// Why the store gave no answer.
     StoreFailure {
         /// Whether it happened is not known.
@@ -223,6 +245,7 @@ pub fn values() -> impl Iterator<Item = (&'static str, &'static str, &'static st
     let limits = Exceeded::ALL.iter().map(|limit| ("limit", limit.word(), limit.meaning()));
     let actions = Action::ALL.iter().map(|action| ("action", action.word(), action.meaning()));
     let of_events = of::<Opened>().chain(of::<Closed>()).chain(of::<BidOutcome>());
+    let of_events = of_events.chain(of::<TokenOutcome>());
     let of_others = of::<StoreFailure>().chain(of::<Breaker>()).chain(limits).chain(actions);
     of_events.chain(of_others)
 }

@@ -38,6 +38,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "frame", run: frame::decoder },
     Target { name: "handshake", run: upgrade::handshake },
     Target { name: "ids", run: client::ids },
+    Target { name: "keys", run: upgrade::key_sets },
     Target { name: "limits", run: documents::limits },
     Target { name: "proxies", run: address::proxies },
     Target { name: "replies", run: replies::scripts },

@@ -18,7 +18,7 @@ pub(super) const HTTP_1: &[u8] = b"http/1.1";
 /// The content of all files of the settings; none of those that are not set. One
 /// that is set and empty is bad, and not as if it were not set: nothing becomes
 /// plain because its files are being written.
-#[derive(PartialEq, Eq)]
+#[derive(Default, PartialEq, Eq)]
 pub(super) struct Files {
     cert: Option<Vec<u8>>,
     key: Option<Vec<u8>>,
@@ -93,6 +93,17 @@ impl InForce {
             nodes: grpc(Door::Nodes)?,
             client: trusted.map(|roots| client(&provider, own_client, roots)).transpose()?,
         })
+    }
+
+    /// For a process that has nothing to show, and believes whom its machine believes.
+    pub(super) fn of_machine(key: &str) -> Result<Self, ConfigError> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            return Err(ConfigError::invalid(key, "must be set: this machine has no authorities"));
+        }
+        let client = client(&Arc::new(ring::default_provider()), None, roots)?;
+        Ok(Self { web: None, operators: None, nodes: None, client: Some(client) })
     }
 
     pub(super) fn server(&self, door: Door) -> Option<Arc<ServerConfig>> {

@@ -2,7 +2,7 @@
 
 use super::choice_and_text;
 use gavel_data_plane::{
-    auth::{GuestToken, Verifier},
+    auth::{GuestToken, KEYS_MAX, KeySet, Verifier},
     codec::handshake,
 };
 use gavel_rules::{
@@ -14,6 +14,10 @@ use jsonwebtoken::{EncodingKey, Header};
 use serde_json::Value;
 
 const SECRET: &[u8] = b"a secret of thirty-two characters";
+/// Public keys, and tokens that were signed with them, behind a byte that chooses.
+const KEYS: &[u8] = include_bytes!("../../corpus/keys/set");
+const SIGNED: [&str; 2] =
+    [include_str!("../../corpus/tokens/es256"), include_str!("../../corpus/tokens/eddsa")];
 const NOW: Timestamp = Timestamp::new(1_800_000_000_000);
 
 /// Lines of a request; what is taken is well formed, and shows no token.
@@ -53,8 +57,11 @@ pub(crate) fn tokens(bytes: &[u8]) -> bool {
     let Some((choice, text)) = choice_and_text(bytes) else { return false };
     let verifier = Verifier::new(SECRET);
     if choice.is_multiple_of(2) {
-        assert_eq!(verifier.verify(text, NOW).ok(), None, "nobody signed it");
-        return false;
+        verifier.believe(KeySet::read(KEYS).expect("good keys"));
+        let taken = verifier.verify(text, NOW).is_ok();
+        let signed = SIGNED.iter().any(|signed| signed.get(1..) == Some(text));
+        assert_eq!(taken, signed, "nobody signed it, or somebody did");
+        return taken;
     }
     let Ok(claims) = serde_json::from_str::<Value>(text) else { return false };
     let key = EncodingKey::from_secret(SECRET);
@@ -72,10 +79,33 @@ pub(crate) fn tokens(bytes: &[u8]) -> bool {
         };
         let id: RoomId = room.parse().expect("an id");
         assert_eq!(identity.may_bid(&id), granted("bid"), "{claims}");
-        assert_eq!(identity.may_view(&id), granted("bid") || granted("view"), "{claims}");
+        assert_eq!(identity.may_conduct(&id), granted("auctioneer"), "{claims}");
+        let views = ["bid", "view", "auctioneer"].into_iter().any(granted);
+        assert_eq!(identity.may_view(&id), views, "{claims}");
     }
     Verifier::new(b"another secret of this very length")
         .verify(&token, NOW)
         .expect_err("another key");
+    true
+}
+
+/// A set of keys as somebody may publish it; what is taken holds nothing that signs.
+pub(crate) fn key_sets(bytes: &[u8]) -> bool {
+    let Ok(set) = KeySet::read(bytes) else { return false };
+    assert!((1..=KEYS_MAX).contains(&set.len()));
+    let read: Value = serde_json::from_slice(bytes).expect("a set is JSON");
+    let keys = read["keys"].as_array().expect("a set has keys");
+    for key in keys {
+        assert!(key["kty"] != "oct" && ["d", "k", "p", "q"].iter().all(|part| key[part].is_null()));
+    }
+    let verifier = Verifier::new(SECRET);
+    verifier.believe(set);
+    let claims = serde_json::json!({"sub": "u1", "exp": 4_000_000_000_u64});
+    for kid in keys.iter().map(|key| key["kid"].as_str().map(str::to_owned)) {
+        let header = Header { kid, ..Header::default() };
+        let key = EncodingKey::from_secret(bytes);
+        let forged = jsonwebtoken::encode(&header, &claims, &key).expect("JSON is signed");
+        verifier.verify(&forged, NOW).expect_err("a public key is no secret");
+    }
     true
 }
