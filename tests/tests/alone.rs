@@ -1,6 +1,7 @@
 //! Nodes go on without any control plane: they start from what they kept, and
 //! rooms whose owner is gone get another one.
 
+use gavel_proto::admin::v1::BanUserRequest;
 use gavel_rules::placement::{self, Candidate};
 use gavel_tests::{
     Client, Options, PATIENCE, Protocol, RedisServer, World, http, token, until, world::rules,
@@ -238,7 +239,8 @@ async fn an_owner_that_lives_keeps_its_room_while_others_cannot_reach_it() {
     world.stop().await;
 }
 
-/// A node whose limits and flags are no defaults, and a room of its own.
+/// A node whose limits and flags are no defaults and that does not let mallory in, and a room of
+/// its own.
 async fn told(options: Options) -> (World, SocketAddr) {
     let world = World::with(Options { nodes: 2, ..options }).await;
     world
@@ -250,6 +252,9 @@ async fn told(options: Options) -> (World, SocketAddr) {
     let off = json!({"state": "ENABLED", "variants": {"on": true, "off": false},
         "defaultVariant": "off"});
     world.flags(&json!({"flags": {"changed-fields": off}})).await;
+    let ban = BanUserRequest { user_id: "mallory".to_owned(), ..BanUserRequest::default() };
+    let version = world.user_service().ban_user(ban).await.expect("a ban").into_inner().version;
+    world.until_nodes("the ban", |node| node.denials_version == version).await;
     let room = world.room(ROOM, rules()).await;
     (world, room.owner)
 }
@@ -275,6 +280,9 @@ async fn a_node_starts_alone(options: Options, comes_back: bool) {
     let started = world.start_node(n).await;
     let (status, body) = http::get(started, "/readyz", None).await;
     assert_eq!((status, body.as_str()), (200, "ok"));
+    let mallory = token::bidder("mallory");
+    let mallory = Client::try_connect(started, Protocol::V1, Some(&mallory)).await;
+    assert_eq!(mallory.expect("an upgrade").close_code().await.0, 4403, "still banned");
     // Nobody has asked for the room: its last owner takes it up by itself.
     until("the room to be owned", async || {
         Some(world.claimed_by(ROOM).await).filter(|now| *now == (before.0.clone(), before.1 + 1))
