@@ -68,14 +68,15 @@ pub struct RedisConfig {
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdminConfig {
-    /// Bearer token of the role admin. Where there is none, no other token and no
-    /// `tls.client_ca_file`, peers on the loopback interface are answered, and
+    /// Bearer token of the role admin. Where there is none, no other token, no file of
+    /// them and no `tls.client_ca_file`, peers on the loopback interface are answered, and
     /// nobody else.
     pub token: String,
     /// More tokens, with commas between them: of each a name, a role (`viewer`,
     /// `operator` or `admin`) and the token, or `sha256:` and its digest in hex.
     pub tokens: String,
-    /// A file with more of them, one on a line; what follows a `#` is left out.
+    /// A file with more of them, one on a line; what follows a `#` is left out. It is
+    /// looked at every 2 s, and one that cannot be used changes nothing.
     pub tokens_file: String,
 }
 

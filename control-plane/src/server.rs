@@ -64,6 +64,7 @@ impl ControlPlane {
         let candidate = candidate(&config, &tls, grpc_addr);
         let tasks = tasks::Group::new();
         drop(tasks.spawn("tls", tls.clone().keep_fresh(tasks.token())));
+        drop(tasks.spawn("tokens", tokens.clone().keep_fresh(tasks.token())));
         let rollup = Arc::new(Mutex::new(Rollup::default()));
         let state = Arc::new(HttpState::new(Arc::clone(&store), Arc::clone(&rollup)));
         let lease = Millis::new(config.cluster.lease_ms);

@@ -35,7 +35,7 @@ const LOCAL: &str = "local";
 /// What the doors of all services share.
 #[derive(Debug, Clone)]
 pub(super) struct Gate {
-    tokens: Arc<Tokens>,
+    tokens: Tokens,
     /// Whether certificates are asked for.
     mutual: bool,
     store: Arc<dyn ClusterStore>,
@@ -58,7 +58,7 @@ impl Gate {
         store: Arc<dyn ClusterStore>,
         auditor: Auditor,
     ) -> Self {
-        Self { tokens: Arc::new(tokens), mutual, store, auditor }
+        Self { tokens, mutual, store, auditor }
     }
 
     /// Puts a service behind the door.
@@ -142,7 +142,7 @@ impl Gate {
         let given = given.to_str().ok().and_then(|given| given.strip_prefix("Bearer "));
         let (name, role) =
             given.and_then(|given| self.tokens.bearer(given)).ok_or(CallError::BadToken)?;
-        Ok(Some(Operator { name: name.to_owned(), role, proof: Proof::Token }))
+        Ok(Some(Operator { name, role, proof: Proof::Token }))
     }
 
     /// Whether it is enough to be on this machine.

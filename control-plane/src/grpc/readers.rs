@@ -2,13 +2,13 @@
 
 use super::{status::CallError, tokens::Tokens};
 use http::HeaderValue;
-use std::{net::IpAddr, sync::Arc};
+use std::net::IpAddr;
 
 /// Lets in whoever has an operator's token of any role; without tokens, and
 /// without certificates at gRPC, whoever is on this machine.
 #[derive(Debug, Clone)]
 pub(crate) struct Readers {
-    tokens: Arc<Tokens>,
+    tokens: Tokens,
     mutual: bool,
 }
 
@@ -16,7 +16,7 @@ pub(crate) struct Readers {
 
 impl Readers {
     pub(crate) fn new(tokens: Tokens, mutual: bool) -> Self {
-        Self { tokens: Arc::new(tokens), mutual }
+        Self { tokens, mutual }
     }
 
     /// Whether somebody may look.

@@ -1,151 +1,171 @@
-//! The tokens of operators. Of each only its digest is kept.
+//! The tokens of operators that are in force. Those of a file are read again as
+//! it changes, and a file that cannot be used changes nothing.
+
+mod listed;
 
 use crate::config::AdminConfig;
-use gavel_runtime::{
-    config::{ConfigError, Form},
-    tls::Role,
-};
+use gavel_runtime::{config::ConfigError, tls::Role};
+use listed::Listed;
+use parking_lot::{Mutex, RwLock};
 use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq as _;
+use std::{sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
 
-/// How a digest is written in the place of its token.
-const DIGEST: &str = "sha256:";
 /// The bearer of the token that has no name of its own.
 const ADMIN: &str = "admin";
+/// How often the file is looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Every token there is.
 #[derive(Clone, Default)]
-pub(crate) struct Tokens(Vec<Token>);
-
-#[derive(Clone)]
-struct Token {
-    name: String,
-    role: Role,
-    digest: [u8; 32],
+pub(crate) struct Tokens {
+    shared: Arc<Shared>,
 }
+
+#[derive(Default)]
+struct Shared {
+    config: AdminConfig,
+    in_force: RwLock<Listed>,
+    /// What the file was like when it was looked at last.
+    seen: Mutex<Seen>,
+}
+
+/// The digest of a file; none, where it could not be read.
+type Seen = Option<[u8; 32]>;
 
 // === impl Tokens ===
 
 impl Tokens {
     /// Those of the settings and of the file that they name.
     pub(crate) fn new(config: &AdminConfig) -> Result<Self, ConfigError> {
-        let mut tokens = Self::listed("admin.tokens", &config.tokens)?;
-        if !config.tokens_file.is_empty() {
-            let path = &config.tokens_file;
-            let text = std::fs::read_to_string(path).map_err(|error| {
-                ConfigError::invalid("admin.tokens_file", format!("cannot read {path}: {error}"))
-            })?;
-            tokens.0.extend(Self::listed("admin.tokens_file", &text)?.0);
-        }
-        if !config.token.is_empty() {
-            let digest = Sha256::digest(&config.token).into();
-            tokens.0.push(Token { name: ADMIN.to_owned(), role: Role::Admin, digest });
-        }
-        Ok(tokens)
+        let file = read(config)?;
+        let (in_force, seen) = (listed(config, &file)?, Mutex::new(seen(&file)));
+        let shared = Shared { config: config.clone(), in_force: RwLock::new(in_force), seen };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Those of a text: a line, or what stands between two commas, is a name, a
-    /// role and a token or its digest.
+    /// Those of a text, for good.
     pub(crate) fn listed(key: &str, text: &str) -> Result<Self, ConfigError> {
-        let lines = text.lines().map(|line| line.split_once('#').map_or(line, |(line, _)| line));
-        let entries = lines.flat_map(|line| line.split(',')).map(str::trim);
-        let entries = (1..).zip(entries.filter(|entry| !entry.is_empty()));
-        let read = entries.map(|(n, entry)| {
-            // Neither the text nor the token may get into a log.
-            Token::read(entry).ok_or_else(|| {
-                let form =
-                    "must be a name, then viewer, operator or admin, then a token or sha256:";
-                ConfigError::invalid(key, format!("entry {n} {form} and its digest in hex"))
-            })
-        });
-        read.collect::<Result<_, _>>().map(Self)
+        let in_force = RwLock::new(Listed::read(key, text)?);
+        Ok(Self { shared: Arc::new(Shared { in_force, ..Shared::default() }) })
     }
 
+    /// Whether no token is asked for. Where a file is named there always is: who
+    /// empties it wants to let nobody in, and not everybody who is near.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.shared.config.tokens_file.is_empty() && self.shared.in_force.read().len() == 0
     }
 
     /// Whose token this is. It takes as long whichever it is.
-    pub(crate) fn bearer(&self, given: &str) -> Option<(&str, Role)> {
-        let digest: [u8; 32] = Sha256::digest(given).into();
-        let mut found = None;
-        for token in &self.0 {
-            if bool::from(token.digest.ct_eq(&digest)) {
-                found = Some((token.name.as_str(), token.role));
+    pub(crate) fn bearer(&self, given: &str) -> Option<(String, Role)> {
+        let in_force = self.shared.in_force.read();
+        in_force.bearer(given).map(|(name, role)| (name.to_owned(), role))
+    }
+
+    /// Looks at the file until the process stops.
+    pub(crate) async fn keep_fresh(self, stop: CancellationToken) {
+        if self.shared.config.tokens_file.is_empty() {
+            return;
+        }
+        let mut tick = tokio::time::interval(LOOK_INTERVAL);
+        while stop.run_until_cancelled(tick.tick()).await.is_some() {
+            self.refresh();
+        }
+    }
+
+    /// Puts a new file in force; one that cannot be used is left until it
+    /// changes again.
+    fn refresh(&self) {
+        let Shared { config, in_force, seen: last } = &*self.shared;
+        let file = read(config);
+        let now = file.as_ref().map_or(None, |file| seen(file));
+        if std::mem::replace(&mut *last.lock(), now) == now {
+            return;
+        }
+        match file.and_then(|file| listed(config, &file)) {
+            Ok(tokens) => {
+                *in_force.write() = tokens;
+                tracing::info!("new tokens of operators are in force");
+            }
+            Err(error) => {
+                tracing::warn!(%error, "new tokens cannot be used; the old ones stay");
             }
         }
-        found
     }
 }
 
 // A digest of a short token tells the token.
 impl std::fmt::Debug for Tokens {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tokens").field("count", &self.0.len()).finish()
+        f.debug_struct("Tokens").field("count", &self.shared.in_force.read().len()).finish()
     }
 }
 
-// === impl Token ===
-
-impl Token {
-    fn read(entry: &str) -> Option<Self> {
-        let mut words = entry.split_whitespace();
-        let (name, role, token) = (words.next()?, words.next()?.parse().ok()?, words.next()?);
-        if words.next().is_some() || !Form::Id.fits(name) {
-            return None;
-        }
-        let digest = match token.strip_prefix(DIGEST) {
-            Some(hex) => from_hex(hex)?,
-            None => Sha256::digest(token).into(),
-        };
-        Some(Self { name: name.to_owned(), role, digest })
+/// The text of the file; empty where none is named.
+fn read(config: &AdminConfig) -> Result<String, ConfigError> {
+    let path = &config.tokens_file;
+    if path.is_empty() {
+        return Ok(String::new());
     }
+    std::fs::read_to_string(path).map_err(|error| {
+        ConfigError::invalid("admin.tokens_file", format!("cannot read {path}: {error}"))
+    })
 }
 
-fn from_hex(text: &str) -> Option<[u8; 32]> {
-    let bytes = (0..text.len()).step_by(2).map(|at| {
-        let pair = text.get(at..at + 2)?;
-        u8::from_str_radix(pair, 16).ok()
-    });
-    bytes.collect::<Option<Vec<u8>>>()?.try_into().ok()
+fn seen(file: &str) -> Seen {
+    Some(Sha256::digest(file).into())
+}
+
+fn listed(config: &AdminConfig, file: &str) -> Result<Listed, ConfigError> {
+    let mut tokens = Listed::read("admin.tokens", &config.tokens)?;
+    tokens.extend(Listed::read("admin.tokens_file", file)?);
+    if !config.token.is_empty() {
+        tokens.add(ADMIN, Role::Admin, &config.token);
+    }
+    Ok(tokens)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn listed(text: &str) -> Result<Tokens, ConfigError> {
-        Tokens::listed("admin.tokens", text)
+    #[test]
+    fn a_file_that_changes_is_in_force_and_one_that_cannot_be_used_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tokens");
+        let write = |text: &str| std::fs::write(&path, text).unwrap();
+        write("ann admin one");
+        let tokens_file = path.to_str().unwrap().to_owned();
+        let config =
+            AdminConfig { tokens: "bob viewer two".to_owned(), tokens_file, ..Default::default() };
+        let tokens = Tokens::new(&config).unwrap();
+        let known = || {
+            tokens.refresh();
+            ["one", "two", "three"].map(|token| tokens.bearer(token).is_some())
+        };
+        assert_eq!(known(), [true, true, false]);
+        write("ann admin three");
+        assert_eq!(known(), [false, true, true]);
+        for unusable in ["ann queen one", "ann"] {
+            write(unusable);
+            assert_eq!(known(), [false, true, true], "{unusable}");
+        }
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(known(), [false, true, true]);
+        write("ann admin one");
+        assert_eq!(known(), [true, true, false], "it is back");
+        write("");
+        assert_eq!(known(), [false, true, false]);
     }
 
     #[test]
-    fn a_token_is_found_by_itself_or_its_digest() {
-        let hash = "sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae";
-        let text = format!("# who\nann admin one, bob operator two\n\n  eve viewer {hash} # foo\n");
-        let tokens = listed(&text).unwrap();
-        assert_eq!(tokens.bearer("one"), Some(("ann", Role::Admin)));
-        assert_eq!(tokens.bearer("two"), Some(("bob", Role::Operator)));
-        assert_eq!(tokens.bearer("foo"), Some(("eve", Role::Viewer)));
-        for wrong in ["", "One", "on", "one ", hash] {
-            assert_eq!(tokens.bearer(wrong), None, "{wrong:?}");
-        }
-        assert!(listed("").unwrap().is_empty());
-    }
-
-    #[test]
-    fn what_is_no_entry_is_refused_without_being_repeated() {
-        for wrong in [
-            "ann",
-            "ann admin",
-            "ann root hunter2",
-            "ann admin hunter2 more",
-            "a/b admin hunter2",
-            "ann admin sha256:hunter2",
-            "ann admin one, bob hunter2",
-        ] {
-            let error = listed(wrong).unwrap_err();
-            assert_eq!(error.key, "admin.tokens");
-            assert!(!error.to_string().contains("hunter2"), "{error}");
-        }
+    fn an_empty_file_lets_nobody_in_and_not_everybody() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tokens");
+        std::fs::write(&path, "# nobody yet").unwrap();
+        let tokens_file = path.to_str().unwrap().to_owned();
+        let tokens = Tokens::new(&AdminConfig { tokens_file, ..Default::default() }).unwrap();
+        assert!(!tokens.is_empty() && tokens.bearer("").is_none());
+        assert!(Tokens::new(&AdminConfig::default()).unwrap().is_empty());
     }
 }

@@ -97,6 +97,13 @@ async fn a_file_of_tokens_counts_as_well_and_a_bad_one_is_named() {
     for token in ["by-file", "of-old", "rule"] {
         assert_eq!(tried(&control, token).await[2], Code::Ok, "{token}");
     }
+    std::fs::write(&path, "ada viewer by-another\n").unwrap();
+    until("the new file", async || {
+        (tried(&control, "by-another").await[0] == Code::Ok).then_some(())
+    })
+    .await;
+    assert_eq!(tried(&control, "by-file").await, [Code::Unauthenticated; 3]);
+    assert_eq!(tried(&control, "rule").await[2], Code::Ok);
     control.stop().await;
     std::fs::write(&path, "ada queen by-file\n").unwrap();
     let error = ControlPlane::start(config).await.unwrap_err().to_string();
