@@ -21,9 +21,46 @@ hash of a StatefulSet's revision in a label of 63, and keep a pod's name a valid
 {{- end -}}
 
 {{- define "gavel.controlPlane" -}}{{ include "gavel.fullname" . }}-control-plane{{- end -}}
+{{- define "gavel.controlPlaneReplicas" -}}{{ include "gavel.fullname" . }}-control-plane-replicas{{- end -}}
 {{- define "gavel.dataPlane" -}}{{ include "gavel.fullname" . }}-data-plane{{- end -}}
 {{- define "gavel.dataPlaneNodes" -}}{{ include "gavel.fullname" . }}-data-plane-nodes{{- end -}}
 {{- define "gavel.valkey" -}}{{ include "gavel.fullname" . }}-valkey{{- end -}}
+{{- define "gavel.jaeger" -}}{{ include "gavel.fullname" . }}-jaeger{{- end -}}
+
+{{/* What follows a Service's name in its full name. */}}
+{{- define "gavel.domain" -}}{{ .Release.Namespace }}.svc.{{ .Values.clusterDomain }}{{- end -}}
+
+{{/* How URLs begin: of gRPC and of the control plane's HTTP, and of the nodes' HTTP. */}}
+{{- define "gavel.scheme" -}}{{ eq .Values.tls.mode "disabled" | ternary "http" "https" }}{{- end -}}
+{{- define "gavel.publicScheme" -}}{{ eq .Values.tls.public.mode "plain" | ternary "http" "https" }}{{- end -}}
+
+{{/* Secrets with certificates. */}}
+{{- define "gavel.controlPlaneTls" -}}
+{{- eq .Values.tls.mode "certManager" | ternary (printf "%s-tls" (include "gavel.controlPlane" .)) .Values.tls.existingSecret.controlPlane -}}
+{{- end -}}
+{{- define "gavel.dataPlaneTls" -}}
+{{- eq .Values.tls.mode "certManager" | ternary (printf "%s-tls" (include "gavel.dataPlane" .)) .Values.tls.existingSecret.dataPlane -}}
+{{- end -}}
+{{- define "gavel.hasPublicTls" -}}{{ has .Values.tls.public.mode (list "existingSecret" "certManager") | ternary "yes" "" }}{{- end -}}
+{{- define "gavel.publicTls" -}}
+{{- eq .Values.tls.public.mode "certManager" | ternary (printf "%s-public-tls" (include "gavel.dataPlane" .)) .Values.tls.public.existingSecret -}}
+{{- end -}}
+
+{{/* Most nodes that there may be. */}}
+{{- define "gavel.nodesMax" -}}
+{{- with .Values.dataPlane }}{{ .autoscaling.enabled | ternary .autoscaling.maxReplicas .replicaCount | int }}{{ end -}}
+{{- end -}}
+
+{{/* Where traces go; empty if nowhere. */}}
+{{- define "gavel.otlpEndpoint" -}}
+{{- with .Values.observability -}}
+{{- if .otlp.endpoint -}}
+{{ .otlp.endpoint }}
+{{- else if .jaeger.enabled -}}
+http://{{ include "gavel.jaeger" $ }}.{{ include "gavel.domain" $ }}:4317
+{{- end -}}
+{{- end -}}
+{{- end -}}
 
 {{/* Labels that select pods; they can never change. Takes (list $ "component"). */}}
 {{- define "gavel.selector" -}}

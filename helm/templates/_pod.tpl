@@ -36,6 +36,54 @@ affinity:
 {{- end }}
 {{- end -}}
 
+{{/* What comes after: how pods spread, and who else is in them. Takes (dict "root" $ "plane" values "component" name). */}}
+{{- define "gavel.podExtras" -}}
+terminationGracePeriodSeconds: {{ .plane.terminationGracePeriodSeconds }}
+topologySpreadConstraints:
+  {{- if .plane.topologySpreadConstraints }}
+  {{- toYaml .plane.topologySpreadConstraints | nindent 2 }}
+  {{- else }}
+  - maxSkew: 1
+    topologyKey: kubernetes.io/hostname
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels:
+        {{- include "gavel.selector" (list .root .component) | nindent 8 }}
+  {{- end }}
+{{- with .plane.initContainers }}
+initContainers:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* Metadata of a pod. Takes (dict "root" $ "plane" values "component" name). */}}
+{{- define "gavel.podMetadata" -}}
+labels:
+  {{- include "gavel.labels" (list .root .component) | nindent 2 }}
+  {{- with .plane.podLabels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+annotations:
+  checksum/config: {{ toJson .plane.config | sha256sum }}
+  {{- with .plane.podAnnotations }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
+{{/* Where `config` and further variables come from. Takes (dict "name" ConfigMap "plane" values). */}}
+{{- define "gavel.envFrom" -}}
+{{- if or .plane.config .plane.envFrom -}}
+envFrom:
+  {{- if .plane.config }}
+  - configMapRef:
+      name: {{ .name }}
+  {{- end }}
+  {{- with .plane.envFrom }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}
+{{- end -}}
+
 {{- define "gavel.containerSecurity" -}}
 allowPrivilegeEscalation: false
 privileged: false
@@ -56,25 +104,70 @@ capabilities:
     secretKeyRef:
       name: {{ include "gavel.authSecret" . }}
       key: {{ .Values.auth.adminTokenKey }}
-{{- with .Values.telemetry.otlpEndpoint }}
+- name: GAVEL_LOG_FORMAT
+  value: {{ .Values.observability.logFormat }}
+{{- with include "gavel.otlpEndpoint" . }}
 - name: OTEL_EXPORTER_OTLP_ENDPOINT
   value: {{ . | quote }}
+{{- with $.Values.observability.otlp }}
+{{- if .sampler }}
+- name: OTEL_TRACES_SAMPLER
+  value: {{ .sampler }}
+{{- end }}
+{{- if .samplerArg }}
+- name: OTEL_TRACES_SAMPLER_ARG
+  value: {{ .samplerArg | quote }}
+{{- end }}
+{{- if .headers.existingSecret }}
+- name: OTEL_EXPORTER_OTLP_HEADERS
+  valueFrom:
+    secretKeyRef:
+      name: {{ .headers.existingSecret }}
+      key: {{ .headers.key }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end -}}
 
-{{/* Takes the port's name. */}}
+{{/* Files of TLS between processes. Takes (dict "root" $ "clientCa" directory). */}}
+{{- define "gavel.tlsEnv" -}}
+- name: GAVEL_TLS__CERT_FILE
+  value: /etc/gavel/tls/tls.crt
+- name: GAVEL_TLS__KEY_FILE
+  value: /etc/gavel/tls/tls.key
+- name: GAVEL_TLS__CA_FILE
+  value: /etc/gavel/tls/ca.crt
+- name: GAVEL_TLS__CLIENT_CA_FILE
+  value: {{ .clientCa }}/ca.crt
+{{- end -}}
+
+{{/* A volume with keys of a Secret. Takes (dict "name" name "secret" Secret "items" (dict key path)). */}}
+{{- define "gavel.secretVolume" -}}
+- name: {{ .name }}
+  secret:
+    secretName: {{ .secret }}
+    defaultMode: 0440
+    items:
+      {{- range $key, $path := .items }}
+      - key: {{ $key }}
+        path: {{ $path }}
+      {{- end }}
+{{- end -}}
+
+{{/* The kubelet asks by TLS where the door has it; it checks no certificate. Takes `http` or `https`. */}}
 {{- define "gavel.probes" -}}
+{{- $door := printf "port: http, scheme: %s" (upper .) -}}
 startupProbe:
-  httpGet: {path: /livez, port: {{ . }}}
+  httpGet: {path: /livez, {{ $door }}}
   periodSeconds: 2
   failureThreshold: 30
 livenessProbe:
-  httpGet: {path: /livez, port: {{ . }}}
+  httpGet: {path: /livez, {{ $door }}}
   periodSeconds: 10
   timeoutSeconds: 3
   failureThreshold: 3
 readinessProbe:
-  httpGet: {path: /readyz, port: {{ . }}}
+  httpGet: {path: /readyz, {{ $door }}}
   periodSeconds: 5
   timeoutSeconds: 3
   failureThreshold: 2
