@@ -49,7 +49,7 @@ sim:
 
 lint: tools fmt clippy proto
 
-docs: tools
+docs: tools build
 	cargo run --locked -p gavel-tests --example docs
 	tests/chart/check.sh --write
 
@@ -90,7 +90,7 @@ openfeature:
 	GAVEL_BIN='$(TARGET)/debug/gavel' node --test tests/openfeature/*.test.mjs
 
 chart:
-	tests/chart/check.sh
+	GAVEL_BIN='$(TARGET)/debug/gavel' tests/chart/check.sh
 
 proto:
 	tests/node_modules/.bin/buf lint proto

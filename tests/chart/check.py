@@ -1,26 +1,31 @@
-"""Checks the chart; see check.sh. With --write it also renews the values table of helm/README.md."""
+"""Checks the chart; see check.sh. With --write it also renews what is made from it."""
 
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 
-import kubernetes_validate
 import yaml
 
+import alerts
 import apiserver
+import commands
+import golden
+import helm
+import planted
 import policy
+import processes
+import references  # noqa: F401 - registers its rules
+import schemas
 import table
+from helm import CHART, render
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-CHART = ROOT / "helm"
-KUBE_VERSIONS = ("1.30", "1.34")
-# Secrets the values of ci/external-redis-values.yaml say exist.
-FOREIGN = {("auction-house", "token"), ("auction-house", "jwt"), ("shared-redis", "url")}
+KUBE_VERSIONS = ("1.30", "1.34", "1.37")
 CASES = yaml.safe_load((pathlib.Path(__file__).parent / "refused.yaml").read_text())
 passed, failed = 0, 0
 
@@ -37,60 +42,35 @@ def report(name, problems):
         passed += 1
 
 
-class StrictLoader(yaml.SafeLoader):
-    """YAML in which a key may come only once: server-side apply refuses what a lenient parser merges."""
-
-    def construct_mapping(self, node, deep=False):
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = {k for k in keys if keys.count(k) > 1}
-        if twice:
-            raise yaml.YAMLError(f"keys come twice: {sorted(twice)} at {node.start_mark}")
-        return super().construct_mapping(node, deep)
-
-
-def helm(*args, stdin=None):
-    """Runs helm with nothing from the caller's own configuration."""
-    env = {"PATH": os.environ["PATH"], "HOME": os.environ["SCRATCH"], "KUBECONFIG": "/dev/null"}
-    command = [os.environ["HELM"], *map(str, args)]
-    return subprocess.run(command, input=stdin, env=env, capture_output=True, text=True, timeout=60)
-
-
-def render(values, *args):
-    """Objects of one rendering, and what helm said if it failed. `values` is a file or a dict."""
-    source, stdin = (values, None) if isinstance(values, pathlib.Path) else ("-", json.dumps(values))
-    done = helm("template", "demo", CHART, "--namespace", "auctions", "-f", source, *args, stdin=stdin)
-    if done.returncode:
-        return [], done.stderr
-    return [o for o in yaml.load_all(done.stdout, StrictLoader) if o], ""
-
-
-def check_file(path):
-    done = helm("lint", CHART, "--strict", "-f", path)
-    report(f"lint {path.name}", [done.stdout + done.stderr] if done.returncode else [])
-    foreign = FOREIGN if path.name.startswith("external") else ()
+def check_file(path, write):
+    """One file of values: both helms make the same of it, for every Kubernetes, and it is good."""
+    name = path.stem
+    renderings = []
+    for binary in helm.HELMS:
+        done = helm.run("lint", CHART, "--strict", "-f", path, binary=binary)
+        report(f"lint {name} with {binary}", [done.stdout + done.stderr] if done.returncode else [])
+        for version in KUBE_VERSIONS:
+            objects, error = render(path, "--kube-version", version, binary=binary)
+            report(f"render {name} with {binary} for {version}", [error] if error else [])
+            renderings.append(objects)
+    objects = renderings[0]
+    report(f"golden {name}", golden.problems(name, objects, write))
+    differ = any(golden.settled(other) != golden.settled(objects) for other in renderings)
+    report(f"{name} is the same by every helm and for every Kubernetes", ["it is not"] if differ else [])
     for version in KUBE_VERSIONS:
-        objects, error = render(path, "--kube-version", version)
-        report(f"render {path.name} for {version}", [error] if error else [])
-        report(f"schemas {path.name} {version}", schema_problems(objects, version))
-        report(f"rules {path.name} {version}", policy.problems(objects, foreign))
-
-
-def schema_problems(objects, version):
-    found = []
-    for o in objects:
-        try:
-            kubernetes_validate.validate(o, version, strict=True)
-        except kubernetes_validate.ValidationError as e:
-            found.append(f"{policy.title(o)}: {e.message}")
-    return found
+        report(f"schemas {name} {version}", schemas.problems(objects, version))
+    report(f"rules {name}", policy.problems(objects, policy.foreign(path)))
+    report(f"gavel takes the settings of {name}", processes.settings(objects))
 
 
 def check_refusals():
-    for case in CASES:
-        _, error = render(case["values"])
-        wrong = [] if case["says"] in error else [f"wanted: {case['says']}", f"got: {error.strip() or 'no refusal'}"]
-        report(f"refused: {case['why']}", wrong)
-    done = helm("template", "demo", CHART, "--kube-version", "1.29")
+    for case, binary in ((c, b) for c in CASES for b in helm.HELMS):
+        _, error = render(case["values"], binary=binary)
+        # Helm 3 says dataPlane.replicaCount, and helm 4 '/dataPlane/replicaCount'.
+        said = error + re.sub(r"'/(\S+)'", lambda m: m.group(1).replace("/", "."), error)
+        wrong = [] if case["says"] in said else [f"wanted: {case['says']}", f"got: {error.strip() or 'no refusal'}"]
+        report(f"refused by {binary}: {case['why']}", wrong)
+    done = helm.run("template", "demo", CHART, "--kube-version", "1.29")
     report("refused: Kubernetes 1.29", [] if "incompatible" in done.stderr else [done.stderr])
 
 
@@ -114,7 +94,7 @@ def check_cluster():
     old = {"admin-token": "kept-admin", "jwt-secret": "kept-jwt"}
     server, url = apiserver.start({"demo-gavel-auth": old, "demo-gavel-valkey": {"password": "kept-password"}})
     try:
-        objects, error = render({}, "--dry-run=server", "--kube-apiserver", url)
+        objects, error = render({}, "--dry-run=server", "--kube-apiserver", url, binary="helm3")
         secrets = {o["metadata"]["name"]: o for o in policy.of_kind(objects, "Secret")}
         text = json.dumps(secrets)
         kept = ["a2VwdC1hZG1pbg==", "a2VwdC1qd3Q=", "requirepass kept-password"]
@@ -128,8 +108,8 @@ def check_cluster():
 
 def check_notes(url):
     values = CHART / "ci" / "everything-values.yaml"
-    done = helm("install", "demo", CHART, "-n", "auctions", "-f", values, "--dry-run=client",
-                "--disable-openapi-validation", "--kube-apiserver", url)
+    done = helm.run("install", "demo", CHART, "-n", "auctions", "-f", values, "--dry-run=client",
+                "--disable-openapi-validation", "--kube-apiserver", url, binary="helm3")
     notes = done.stdout.partition("NOTES:")[2]
     objects, _ = render(values)
     known = {o["metadata"]["name"] for o in objects}
@@ -182,15 +162,18 @@ def check_readme(write):
 
 
 def main():
+    write = "--write" in sys.argv
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["SCRATCH"] = scratch
-        for path in sorted((CHART / "ci").glob("*-values.yaml")):
-            check_file(path)
+        for path in helm.values_files():
+            check_file(path, write)
+        for name, problems in (*planted.checks(), *alerts.checks(scratch), *commands.checks(), *processes.checks()):
+            report(name, problems)
         check_refusals()
         check_settings()
         check_cluster()
         check_valkey()
-        check_readme("--write" in sys.argv)
+        check_readme(write)
     print(f"chart: {passed} passed, {failed} failed")
     return 1 if failed else 0
 
