@@ -6,7 +6,7 @@
 {{- include "gavel.validateRoutes" . -}}
 {{- include "gavel.validateScaling" . -}}
 {{- include "gavel.validateConfig" (dict "name" "controlPlane" "plane" .Values.controlPlane "owned" (list "http.listen" "grpc.listen" "grpc.advertise" "cluster.replica_id" "redis.url" "admin.token" "admin.tokens_file" "tls.cert_file" "tls.key_file" "tls.ca_file" "tls.client_ca_file" "tls.http_cert_file" "tls.http_key_file" "tls.http_plain")) -}}
-{{- include "gavel.validateConfig" (dict "name" "dataPlane" "plane" .Values.dataPlane "owned" (list "node.id" "node.state_dir" "http.listen" "http.public_url" "http.trusted_proxies" "http.forwarded_header" "http.proxy_protocol" "relay.listen" "relay.advertise" "control.endpoint" "redis.url" "admin.token" "auth.secret" "auth.secret_file" "shutdown.drain_ms" "shutdown.spread_ms" "shutdown.grace_ms" "tls.cert_file" "tls.key_file" "tls.ca_file" "tls.client_ca_file" "tls.http_cert_file" "tls.http_key_file" "tls.http_plain")) -}}
+{{- include "gavel.validateConfig" (dict "name" "dataPlane" "plane" .Values.dataPlane "owned" (list "node.id" "node.state_dir" "http.listen" "http.public_url" "http.allowed_origins" "http.trusted_proxies" "http.forwarded_header" "http.proxy_protocol" "relay.listen" "relay.advertise" "control.endpoint" "redis.url" "admin.token" "auth.secret" "auth.secret_file" "shutdown.drain_ms" "shutdown.spread_ms" "shutdown.grace_ms" "tls.cert_file" "tls.key_file" "tls.ca_file" "tls.client_ca_file" "tls.http_cert_file" "tls.http_key_file" "tls.http_plain")) -}}
 {{- end -}}
 
 {{- define "gavel.validateDrain" -}}
