@@ -9,7 +9,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 LOGS := $(TARGET)/test-logs
 STEPS := tools fmt clippy rust build simulation autobahn browser openfeature chart proto
 
-.PHONY: help dev test lint bench chaos fuzz sim docs deny $(STEPS)
+.PHONY: help dev test lint bench chaos fuzz sim docs deny image k8s kind $(STEPS)
 
 help:
 	@echo 'make dev     run a whole cluster here, with ten demo auctions'
@@ -20,6 +20,9 @@ help:
 	@echo 'make chaos   faults under load, as docs/reliability.md tells; RUNS=20 SCENARIOS="owner-killed" choose; needs root'
 	@echo 'make fuzz    60 s for each of tests/fuzz; FUZZ_SECONDS=600 TARGETS="frame wire" choose; needs a C++ compiler'
 	@echo 'make sim     a whole cluster from a seed; SEEDS=10000 FIRST=0 choose, or SEED=58 TRACE=gavel=info'
+	@echo 'make image   target/gavel-image.tar, without Docker; for docker load, ctr images import, kind load image-archive'
+	@echo 'make k8s     install the chart on a real API server, which is built once: 15 minutes, and Go 1.26'
+	@echo 'make kind    install the chart on a cluster of kind and run its test; needs docker, kind, kubectl and helm'
 	@echo 'make deny    what came in as dependencies: bans, licences, sources; needs cargo-deny'
 	@echo 'Steps of make test, each by itself: $(STEPS)'
 
@@ -52,6 +55,21 @@ lint: tools fmt clippy proto
 docs: tools build
 	cargo run --locked -p gavel-tests --example docs
 	tests/chart/check.sh --write
+
+# The image of the Dockerfile, with the libraries of this machine.
+image:
+	cargo build --release --locked -p gavel
+	python3 tests/chart/image.py '$(TARGET)/release/gavel' '$(TARGET)/gavel-image.tar' gavel:0.1.0
+	@ls -l '$(TARGET)/gavel-image.tar'
+
+k8s: tools
+	tests/chart/cluster.sh
+
+kind: image
+	kind get clusters | grep -qx gavel || kind create cluster --name gavel
+	kind load image-archive '$(TARGET)/gavel-image.tar' --name gavel
+	helm upgrade --install demo ./helm --kube-context kind-gavel -f helm/values-dev.yaml --wait --timeout 5m
+	helm test demo --kube-context kind-gavel --logs
 
 # Advisories need their database from the network, and are left to whoever has one.
 deny:

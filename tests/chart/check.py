@@ -17,6 +17,7 @@ import apiserver
 import commands
 import golden
 import helm
+import imaged
 import planted
 import policy
 import processes
@@ -167,7 +168,7 @@ def main():
         os.environ["SCRATCH"] = scratch
         for path in helm.values_files():
             check_file(path, write)
-        for name, problems in (*planted.checks(), *alerts.checks(scratch), *commands.checks(), *processes.checks()):
+        for name, problems in (*planted.checks(), *alerts.checks(scratch), *commands.checks(), *imaged.checks(scratch), *processes.checks()):
             report(name, problems)
         check_refusals()
         check_settings()

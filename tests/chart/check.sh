@@ -1,6 +1,6 @@
 #!/bin/sh
 # Checks the Helm chart: lint, rendering, schemas, golden files, our own rules, refusals, alerts, NOTES, bundled Valkey,
-# and the rendered pods as processes of this machine.
+# the rendered pods as processes of this machine, and the image that goes without Docker.
 #   check.sh            everything; GAVEL_BIN names the binary, by default target/debug/gavel
 #   check.sh --write    renews golden/ and the values table of helm/README.md first
 # Needs what tests/tools.sh installs; prints `N passed, N failed` and fails if anything did.
