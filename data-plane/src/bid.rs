@@ -162,6 +162,7 @@ impl Bidding {
             reply,
             traceparent: telemetry::inject(),
             since: self.since,
+            queued: self.shell.now(),
             attempts: 0,
         }
     }

@@ -1,6 +1,10 @@
 //! Where browsers come in.
 
-use crate::{close::CloseCode, config::ProxyProtocol, node::Shell};
+use crate::{close::CloseCode, config::ProxyProtocol, node::Shell, shed::SHED_RETRY};
+use axum::{
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
 use gavel_rules::time::Millis;
 use gavel_runtime::{
     http::{self, Door},
@@ -17,6 +21,8 @@ mod pages;
 mod rooms;
 mod routes;
 pub(crate) mod sockets;
+#[cfg(test)]
+mod tests;
 mod tickets;
 mod upgrade;
 mod visitor;
@@ -29,6 +35,13 @@ const SLICE: Duration = Duration::from_millis(50);
 
 /// A slice comes back spread over this time.
 const RETURN_WITHIN_MS: u64 = 1_000;
+
+/// Refuses a request because of load.
+fn come_later() -> Response {
+    let seconds = SHED_RETRY.get().div_ceil(1_000);
+    let later = [(header::RETRY_AFTER, seconds.to_string())];
+    (StatusCode::SERVICE_UNAVAILABLE, later, "the node is overloaded").into_response()
+}
 
 /// Answers requests and upgrades until the node stops.
 pub(crate) async fn serve(shell: Arc<Shell>, listener: TcpListener) {

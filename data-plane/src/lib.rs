@@ -25,6 +25,7 @@ mod room;
 mod seats;
 pub mod session;
 pub mod settings;
+mod shed;
 mod socket;
 pub mod store;
 pub mod trials;

@@ -18,7 +18,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 pub use self::histogram::Histogram;
 pub use self::labels::{
-    BidOutcome, Breaker, Closed, Hit, Labels, Opened, StoreFailure, TokenOutcome,
+    BidOutcome, Breaker, Closed, Hit, Labels, Opened, Shed, StoreFailure, TokenOutcome,
     values as label_values,
 };
 pub use self::table::{Levels, Table};
@@ -49,6 +49,10 @@ pub struct Metrics {
     pub rooms_joined: Gauge,
     /// Circuit breakers, by what they lead to and their state.
     pub breakers: Levels<Breaker>,
+    /// Who sheds now: rooms, or the node, by what is shed.
+    pub shedding: Levels<Shed>,
+    /// What was refused because work was late.
+    pub shed: Table<Shed>,
     /// Upgrades asked for, by what became of them.
     pub sockets_opened: Table<Opened>,
     /// Sockets that ended, by kind of end.
@@ -103,6 +107,8 @@ impl Metrics {
             rooms_owned: Gauge::default(),
             rooms_joined: Gauge::default(),
             breakers: Levels::default(),
+            shedding: Levels::default(),
+            shed: Table::default(),
             sockets_opened: Table::default(),
             sockets_closed: Table::default(),
             limit_hits: Table::default(),
@@ -152,6 +158,7 @@ impl Metrics {
         self.sockets_opened.report("gavel_sockets_opened", &mut counters);
         self.sockets_closed.report("gavel_sockets_closed", &mut counters);
         self.limit_hits.report("gavel_limit_hits", &mut counters);
+        self.shed.report("gavel_shed", &mut counters);
         self.bids.report("gavel_bids", &mut counters);
         self.tokens.report("gavel_tokens", &mut counters);
         self.store_errors.report("gavel_store_errors", &mut counters);
@@ -166,6 +173,7 @@ impl Metrics {
             })
             .into();
         self.breakers.report("gavel_breakers", &mut gauges);
+        self.shedding.report("gavel_shedding", &mut gauges);
         wire::StreamReportsRequest {
             node_id: node.to_string(),
             incarnation: incarnation.get(),
@@ -231,6 +239,9 @@ impl Metrics {
             "Circuit breakers, by what they lead to and their state",
             breakers,
         );
+        let shedding = self.shedding.clone();
+        all.register("shedding", "Rooms, or the node, that refuse this now", shedding);
+        all.register("shed", "What was refused because of load", self.shed.clone());
         let opened = self.sockets_opened.clone();
         all.register("sockets_opened", "Upgrades asked for, by what became of them", opened);
         let closed = self.sockets_closed.clone();

@@ -19,6 +19,7 @@ use crate::{
         relay::{Links, serve::Relay},
     },
     settings::Live,
+    shed,
     store::{Holder, RoomStore},
 };
 use anyhow::Context as _;
@@ -231,6 +232,7 @@ impl Node {
         drop(tasks.spawn("contact", contact::run(Arc::clone(&shell))));
         drop(tasks.spawn("places", places::run(Arc::clone(&shell))));
         drop(tasks.spawn("kept", kept::run(Arc::clone(&shell))));
+        drop(tasks.spawn("shed", shed::watch_threads(Arc::clone(&shell))));
         drop(tasks.spawn("replicas", contact::watch_durability(Arc::clone(&shell))));
         control::start(&shell);
         tracing::info!(node.id = %shell.id, http = %http_addr, relay = %relay_addr, "node listens");

@@ -45,6 +45,7 @@ pub(crate) mod relay;
 mod replay;
 mod resolve;
 mod resume;
+mod shed;
 mod tail;
 mod task;
 
@@ -176,6 +177,8 @@ pub(crate) struct Ask {
     pub traceparent: Option<String>,
     /// When it came.
     pub since: Timestamp,
+    /// When it was handed to the room that decides it.
+    pub queued: Timestamp,
     /// Appends that it took part in without a result.
     pub attempts: u8,
 }

@@ -52,6 +52,10 @@ pub struct Limits {
     pub batch_messages_max: usize,
     /// How long a batch waits.
     pub batch_window: Millis,
+    /// How long work may wait before some of it is refused.
+    pub shed_target: Millis,
+    /// How long all of it must have waited longer than that.
+    pub shed_interval: Millis,
     /// What happens to whoever exceeds them.
     pub actions: Actions,
 }
@@ -120,6 +124,8 @@ impl Limits {
             pong_deadline: Millis::new(wire.pong_deadline_ms),
             batch_messages_max: size(wire.batch_messages_max),
             batch_window: Millis::new(wire.batch_window_ms),
+            shed_target: Millis::new(wire.shed_target_ms),
+            shed_interval: Millis::new(wire.shed_interval_ms),
             actions: Actions::of(&wire),
         }
     }

@@ -145,6 +145,12 @@ limits! {
     batch_window_ms = 100, 0..=1_000,
         "How long updates wait for a batch; 0 sends each at once.",
         "the batch goes out";
+    shed_target_ms = 100, 0..=60_000,
+        "How long bids of a room, and threads of a node, may be late; 0 sheds nothing.",
+        "after `shed_interval_ms` what matters least is refused";
+    shed_interval_ms = 500, 100..=60_000,
+        "For how long all of them must be later than `shed_target_ms` before more is refused, and in time before less is.",
+        "";
 
     =>
     sockets_per_ip_action of sockets_per_ip_max = Close, [Refuse, Shed, DryRun];

@@ -4,6 +4,7 @@
 pub mod cable;
 pub mod client;
 pub mod docs;
+pub mod gate;
 pub mod http;
 pub mod load;
 pub mod raw;

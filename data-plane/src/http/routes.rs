@@ -1,11 +1,12 @@
 //! What a node answers over plain HTTP.
 
-use super::{pages, rooms, tickets, upgrade};
-use crate::node::Shell;
+use super::{come_later, pages, rooms, tickets, upgrade};
+use crate::{metrics::Shed, node::Shell};
 use axum::{
     Json, Router,
-    extract::{Extension, State},
+    extract::{Extension, Request, State},
     http::{HeaderMap, StatusCode, header},
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -15,23 +16,34 @@ use std::sync::Arc;
 use subtle::ConstantTimeEq;
 
 pub(super) fn router(shell: Arc<Shell>) -> Router {
+    let pages = Router::new()
+        .route("/api/websocket/metrics", get(websocket_metrics))
+        .route("/api/rooms/{id}/snapshot", get(rooms::snapshot))
+        .route("/api/rooms/{id}/events", get(rooms::events))
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&shell), shed_pages));
     Router::new()
+        .merge(pages)
         .route("/ws", get(upgrade::upgrade))
         .route("/livez", get(async || "ok"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .route("/api/websocket/metrics", get(websocket_metrics))
-        .route("/api/rooms/{id}/snapshot", get(rooms::snapshot))
-        .route("/api/rooms/{id}/events", get(rooms::events))
         .route("/api/tickets", post(tickets::issue).layer(tickets::cors(&shell)))
         .fallback(pages::page)
         .with_state(shell)
+}
+
+/// Under load nobody looks at pages that take the place of bids.
+async fn shed_pages(State(shell): State<Arc<Shell>>, request: Request, next: Next) -> Response {
+    if shell.sheds(Shed::Pages) { come_later() } else { next.run(request).await }
 }
 
 /// Ready means: new sockets are welcome. The control plane need not be there.
 async fn readyz(State(shell): State<Arc<Shell>>) -> Response {
     if shell.stop.is_cancelled() || shell.control.is_draining() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining").into_response();
+    }
+    if shell.metrics.shedding.get(Shed::Sockets) > 0 {
+        return (StatusCode::SERVICE_UNAVAILABLE, "overloaded").into_response();
     }
     "ok".into_response()
 }

@@ -1,6 +1,9 @@
 //! From an HTTP request to a socket at work.
 
-use super::visitor::{self, Arrival, Unproven};
+use super::{
+    come_later,
+    visitor::{self, Arrival, Unproven},
+};
 use crate::{
     admission::{NodePlace, TurnedAway},
     close::CloseCode,
@@ -9,7 +12,7 @@ use crate::{
         json::{self, Dialect},
     },
     limit::{Action, Exceeded},
-    metrics::Opened,
+    metrics::{Opened, Shed},
     node::Shell,
     places::Place,
     room::Member,
@@ -40,6 +43,10 @@ pub(super) async fn upgrade(
     Extension(Peer(peer)): Extension<Peer>,
     request: Request,
 ) -> Response {
+    if shell.sheds(Shed::Sockets) {
+        shell.metrics.sockets_opened.inc(Opened::Shed);
+        return come_later();
+    }
     let client = shell.origins.client(peer, request.headers());
     if let Err(foreign) = shell.allowed_origins.check(request.headers()) {
         shell.metrics.sockets_opened.inc(Opened::Forbidden);

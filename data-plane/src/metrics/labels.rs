@@ -184,6 +184,20 @@ labels! {
     }
 }
 
+labels! {
+    /// What is refused because of load.
+    Shed {
+        /// Pages of the node and of rooms: `/api/websocket/metrics` and `/api/rooms`.
+        Pages: what = "pages";
+        /// Sockets, before they are opened.
+        Sockets: what = "sockets";
+        /// Sockets that enter a room.
+        Joins: what = "joins";
+        /// Bids that waited for too long.
+        Bids: what = "bids";
+    }
+}
+
 /// A limit that was exceeded, and what happened then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Hit {
@@ -245,9 +259,17 @@ pub fn values() -> impl Iterator<Item = (&'static str, &'static str, &'static st
     let limits = Exceeded::ALL.iter().map(|limit| ("limit", limit.word(), limit.meaning()));
     let actions = Action::ALL.iter().map(|action| ("action", action.word(), action.meaning()));
     let of_events = of::<Opened>().chain(of::<Closed>()).chain(of::<BidOutcome>());
-    let of_events = of_events.chain(of::<TokenOutcome>());
+    let of_events = of_events.chain(of::<TokenOutcome>()).chain(of::<Shed>());
     let of_others = of::<StoreFailure>().chain(of::<Breaker>()).chain(limits).chain(actions);
     of_events.chain(of_others)
+}
+
+impl Shed {
+    /// Its word in metrics and logs.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        self.pairs().first().map_or("", |(_, word)| word)
+    }
 }
 
 impl Closed {

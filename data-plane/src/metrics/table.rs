@@ -70,6 +70,18 @@ impl<L: Labels> Levels<L> {
         }
     }
 
+    /// Raises one value by one.
+    pub fn inc(&self, labels: L) {
+        self.0.inc(labels);
+    }
+
+    /// Lowers one value by one.
+    pub fn dec(&self, labels: L) {
+        if let Some(count) = self.0.counts.get(labels.index()) {
+            count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
     /// The level of one value.
     #[must_use]
     pub fn get(&self, labels: L) -> u64 {

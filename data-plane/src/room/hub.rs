@@ -113,6 +113,11 @@ impl Hub {
         self.seats.len()
     }
 
+    /// Whether a session has its seat.
+    pub(super) fn seats(&self, session: &SessionId) -> bool {
+        self.seats.contains_key(session)
+    }
+
     /// Seats a member and sends it what it missed, or else the whole state;
     /// updates follow from the next seq on. A member that is seated already gets
     /// the one or the other again.

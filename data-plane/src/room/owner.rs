@@ -181,6 +181,11 @@ impl Owner {
         self.auction.view().seq
     }
 
+    /// When it claimed the room, or stood in.
+    pub(super) fn decides_since(&self) -> Timestamp {
+        self.decides_since
+    }
+
     pub(super) fn epoch(&self) -> Epoch {
         self.epoch
     }
@@ -341,7 +346,8 @@ impl Room {
         let (mut asks, mut answers) = (HashMap::new(), Vec::new());
         let mut actions = Vec::new();
         for token in 0..u64::try_from(most.min(BATCH_MAX)).unwrap_or(u64::MAX) {
-            let Some(mut ask) = self.bids.pop_front() else { break };
+            let Some(ask) = self.bids.pop_front() else { break };
+            let Some(mut ask) = self.take_up(ask, now) else { continue };
             self.trace(&mut ask);
             self.load.decides();
             let Role::Owner(owner) = &mut self.role else { return };

@@ -15,8 +15,10 @@ use super::{
 use crate::{
     codec::json::{ClientError, ErrorCode},
     flags::RoomFlags,
+    metrics::Shed,
     node::Shell,
     settings::Settings,
+    shed::Shedder,
 };
 use futures::future::{BoxFuture, OptionFuture};
 use gavel_flags::Cached;
@@ -67,6 +69,8 @@ pub(super) struct Room {
     idle_since: Option<Timestamp>,
     /// Whether its bids are decided, as viewers were told.
     pub(super) undecided: Undecided,
+    /// What it refuses while its bids wait for too long.
+    pub(super) shedder: Shedder,
 }
 
 pub(super) enum Role {
@@ -112,6 +116,7 @@ pub(super) async fn run(shell: Arc<Shell>, id: RoomId, mut inbox: mpsc::Receiver
 impl Room {
     pub(super) fn new(shell: Arc<Shell>, id: RoomId) -> Self {
         let hub = Hub::new(id.clone(), shell.id.clone());
+        let shedder = Shedder::new(&shell, [Shed::Joins, Shed::Bids]);
         Self {
             id,
             shell,
@@ -130,6 +135,7 @@ impl Room {
             unnamed: Unnamed::default(),
             idle_since: None,
             undecided: Undecided::default(),
+            shedder,
         }
     }
 
@@ -202,15 +208,19 @@ impl Room {
                 self.take_promised(now)
             }
         };
+        let by_waits = self.look_at_waits(now);
         let by_level = self.declare(now);
         let by_batches = self.hub.flush_due(now);
         let by_joins = self.joins.front().map(|joining| joining.at.saturating_add(OWNER_WAIT));
         let by_idle = self.idle_since.map(|since| since.saturating_add(IDLE_LINGER));
-        [by_role, by_level, by_batches, by_joins, by_idle].into_iter().flatten().min()
+        [by_role, by_waits, by_level, by_batches, by_joins, by_idle].into_iter().flatten().min()
     }
 
     fn join(&mut self, joining: Joining) {
         self.idle_since = None;
+        if self.shed_join(&joining) {
+            return;
+        }
         if self.joins.len() < JOINS_MAX {
             self.joins.push_back(joining);
         } else {

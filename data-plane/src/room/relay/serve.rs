@@ -141,13 +141,15 @@ impl Attached {
             RelayedBid::try_from(placed).ok()?;
         let span = tracing::info_span!("room.bid", room.id = %room, bid.id = %bid.bid_id);
         telemetry::parent_of(&span, &traceparent);
+        let now = self.shell.now();
         let ask = Ask {
             bid,
             guest,
             limited,
             reply: Reply::Relay { edge: self.edge.sender.clone(), token },
             traceparent: telemetry::inject_from(&span),
-            since: self.shell.now(),
+            since: now,
+            queued: now,
             attempts: 0,
         };
         // A full room answers nothing; the edge's deadline tells its bidder.
