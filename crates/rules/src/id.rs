@@ -114,11 +114,79 @@ mod tests {
             let id: RoomId = good.parse().expect(good);
             assert_eq!(id.to_string(), good);
         }
-        let long = "x".repeat(65);
-        for bad in ["", " ", "a b", "a:b", "{a}", "a\n", "a\0", "ä", "a.b", "a/b", "*", &long] {
+        for bad in BAD.iter().copied().chain([&*"x".repeat(65), &"x".repeat(1 << 20)]) {
             assert_eq!(bad.parse::<RoomId>(), Err(IdError), "{bad:?}");
             let json = serde_json::to_string(bad).expect("json");
             assert!(serde_json::from_str::<BidId>(&json).is_err(), "{bad:?}");
         }
     }
+
+    /// What strangers may send as an id: keys of a store, paths, lines, other scripts.
+    const BAD: &[&str] = &[
+        "",
+        // Blanks, in and around what would be one.
+        " ",
+        "a b",
+        " a",
+        "a ",
+        "a\t",
+        "a\n",
+        "a\r\n",
+        "\u{a0}a",
+        "a\u{2003}b",
+        // Keys of a store, and patterns over them.
+        "a:b",
+        "{a}",
+        "{a}b",
+        "a}{b",
+        "*",
+        "a*",
+        "a?",
+        "[a]",
+        // Paths and what stands for their parts.
+        "a/b",
+        "/",
+        "..",
+        "../a",
+        "a.b",
+        "a\\b",
+        "%2e%2e",
+        "a%00",
+        // Lines of a protocol, commands and markup.
+        "a\r\nDEL b",
+        "$5\r\n",
+        "a;b",
+        "a|b",
+        "$(a)",
+        "`a`",
+        "a&b",
+        "a=b",
+        "<a>",
+        "a\"b",
+        "'a'",
+        "a,b",
+        "a+b",
+        "a@b",
+        "a#b",
+        "~",
+        // Signs that no screen shows.
+        "\0",
+        "a\0b",
+        "\u{1b}[31m",
+        "\u{7f}",
+        "a\u{200b}b",
+        "\u{feff}a",
+        "\u{202e}a",
+        // Letters and digits, but not ours.
+        "ä",
+        "a\u{308}",
+        "größe",
+        "аb",
+        "ａ",
+        "٣",
+        "①",
+        "–",
+        "🔨",
+    ];
+    const _: () = assert!(BAD.len() >= 50);
 }
