@@ -40,6 +40,7 @@ use std::{
     },
     time::Duration,
 };
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// The text format of Prometheus.
@@ -114,7 +115,9 @@ pub(crate) async fn serve(
     stop: CancellationToken,
 ) {
     let router = router(state).merge(ofrep::router(ofrep));
-    let door = Door { tls, header_timeout: HEADER_TIMEOUT, proxied: Proxies::default() };
+    // Probes and Prometheus are always let in.
+    let (proxied, closed) = (Proxies::default(), watch::channel(false).1);
+    let door = Door { tls, header_timeout: HEADER_TIMEOUT, proxied, closed };
     http::serve(listener, router, door, stop).await;
 }
 

@@ -47,6 +47,9 @@ pub struct NodeConfig {
     /// Directory where the node keeps what it has been told, to start from where no control plane
     /// answers; made where there is none. Empty keeps nothing. The node must have an `id` then.
     pub state_dir: String,
+    /// Memory that the process may hold, in bytes. Near it, new sockets are refused. 0 takes the
+    /// limit of its cgroup, and has none where that has none.
+    pub memory_max_bytes: u64,
 }
 
 /// Where browsers come in.

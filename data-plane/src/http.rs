@@ -53,6 +53,7 @@ pub(crate) async fn serve(shell: Arc<Shell>, listener: TcpListener) {
             ProxyProtocol::Off => Proxies::default(),
             ProxyProtocol::V2 => config.proxies(),
         },
+        closed: shell.closed.subscribe(),
     };
     let stop = shell.stop.clone();
     http::serve(listener, routes::router(shell), door, stop).await;

@@ -17,6 +17,7 @@ mod heartbeat;
 mod http;
 mod kept;
 pub mod limit;
+mod memory;
 pub mod metrics;
 mod node;
 mod peers;

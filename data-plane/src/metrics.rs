@@ -47,6 +47,10 @@ pub struct Metrics {
     pub rooms_owned: Gauge,
     /// Rooms that have a socket here.
     pub rooms_joined: Gauge,
+    /// Memory that the process holds; zero where there is no maximum.
+    pub memory_resident_bytes: Gauge,
+    /// Memory that it may hold; zero where there is no maximum.
+    pub memory_max_bytes: Gauge,
     /// Circuit breakers, by what they lead to and their state.
     pub breakers: Levels<Breaker>,
     /// Who sheds now: rooms, or the node, by what is shed.
@@ -106,6 +110,8 @@ impl Metrics {
             sockets: Gauge::default(),
             rooms_owned: Gauge::default(),
             rooms_joined: Gauge::default(),
+            memory_resident_bytes: Gauge::default(),
+            memory_max_bytes: Gauge::default(),
             breakers: Levels::default(),
             shedding: Levels::default(),
             shed: Table::default(),
@@ -190,11 +196,21 @@ impl Metrics {
         }
     }
 
-    fn gauges(&self) -> [(&'static str, &'static str, &Gauge); 3] {
+    fn gauges(&self) -> [(&'static str, &'static str, &Gauge); 5] {
         [
             ("sockets", "Sockets open now", &self.sockets),
             ("rooms_owned", "Rooms whose bids this node decides", &self.rooms_owned),
             ("rooms_joined", "Rooms with a socket on this node", &self.rooms_joined),
+            (
+                "memory_resident_bytes",
+                "Memory that the process holds; 0 where there is no maximum",
+                &self.memory_resident_bytes,
+            ),
+            (
+                "memory_max_bytes",
+                "Memory that the process may hold; 0 where there is no maximum",
+                &self.memory_max_bytes,
+            ),
         ]
     }
 

@@ -11,6 +11,7 @@ use crate::{
     http::{self, AllowedOrigins},
     kept,
     kept::Kept,
+    memory,
     metrics::{Breaker, Metrics},
     peers::Peers,
     places::{self, Places},
@@ -42,7 +43,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Bids that may be under way from the sockets of one node.
@@ -92,6 +93,8 @@ pub(crate) struct Shell {
     pub admission: Admission,
     /// Places that are counted over the whole cluster.
     pub places: Places,
+    /// Whether connections wait outside.
+    pub closed: watch::Sender<bool>,
     /// Its open sockets.
     pub sockets: http::Sockets,
     /// The heartbeats of its sockets.
@@ -232,6 +235,7 @@ impl Node {
         drop(tasks.spawn("contact", contact::run(Arc::clone(&shell))));
         drop(tasks.spawn("places", places::run(Arc::clone(&shell))));
         drop(tasks.spawn("kept", kept::run(Arc::clone(&shell))));
+        drop(tasks.spawn("memory", memory::watch(Arc::clone(&shell))));
         drop(tasks.spawn("shed", shed::watch_threads(Arc::clone(&shell))));
         drop(tasks.spawn("replicas", contact::watch_durability(Arc::clone(&shell))));
         control::start(&shell);
@@ -357,6 +361,7 @@ pub(crate) fn shell(
         allowed_origins: AllowedOrigins::new(&config.http.allowed_origins, &config.http.public_url),
         admission: Admission::default(),
         places,
+        closed: watch::Sender::new(false),
         sockets: http::Sockets::default(),
         wheel: Wheel::default(),
         verifier,

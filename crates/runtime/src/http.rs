@@ -16,7 +16,13 @@ use crate::{
 };
 use axum::Router;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{io, net::IpAddr, pin::pin, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    time::Duration,
+};
+use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
@@ -38,13 +44,17 @@ pub struct Door {
     pub header_timeout: Duration,
     /// Whose connections begin with a [`proxy`] header, which says where they come from.
     pub proxied: Proxies,
+    /// While it says so, connections wait outside.
+    pub closed: watch::Receiver<bool>,
 }
 
 /// Answers until told to stop, and then what is under way. A connection that
 /// was upgraded is not under way any more.
 pub async fn serve(listener: TcpListener, router: Router, door: Door, stop: CancellationToken) {
     let open = TaskTracker::new();
-    while let Some((stream, peer)) = stop.run_until_cancelled(net::accept(&listener)).await {
+    let mut closed = door.closed.clone();
+    let mut admit = async || stop.run_until_cancelled(admit(&listener, &mut closed)).await;
+    while let Some((stream, peer)) = admit().await {
         let peer = Peer(peer.ip());
         let served = connection(router.clone(), stream, peer, door.clone(), stop.clone());
         drop(tasks::spawn("http.connection", open.track_future(served)));
@@ -52,6 +62,21 @@ pub async fn serve(listener: TcpListener, router: Router, door: Door, stop: Canc
     drop(listener);
     open.close();
     open.wait().await;
+}
+
+/// The next connection that may come in.
+async fn admit(
+    listener: &TcpListener,
+    closed: &mut watch::Receiver<bool>,
+) -> (TcpStream, SocketAddr) {
+    loop {
+        // Where nobody is left who would open it, it is open.
+        drop(closed.wait_for(|closed| !closed).await);
+        tokio::select! {
+            accepted = net::accept(listener) => return accepted,
+            Ok(()) = closed.changed() => {}
+        }
+    }
 }
 
 async fn connection(

@@ -13,6 +13,7 @@ pub mod config;
 pub mod disk;
 pub mod grpc;
 pub mod http;
+pub mod memory;
 pub mod net;
 pub mod proxies;
 pub mod redis;

@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use gavel_runtime::http::Peer;
+use gavel_runtime::{http::Peer, memory};
 use serde_json::json;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
@@ -76,7 +76,7 @@ async fn websocket_metrics(
             "auctions": shell.rooms.len(),
             "totalConnections": shell.rooms.seats(),
         },
-        "memory": { "rss": resident_bytes().await },
+        "memory": { "rss": memory::resident_bytes().unwrap_or(0) },
         "uptime": uptime_ms / 1000,
     }))
     .into_response()
@@ -100,12 +100,4 @@ pub(super) fn shows_token(token: &str, headers: &HeaderMap) -> bool {
 /// The bearer token that a request shows.
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
-}
-
-/// Memory that the process holds, in bytes; zero where the system does not tell.
-async fn resident_bytes() -> u64 {
-    const PAGE_BYTES: u64 = 4096;
-    let statm = tokio::fs::read_to_string("/proc/self/statm").await.unwrap_or_default();
-    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
-    pages.unwrap_or(0) * PAGE_BYTES
 }

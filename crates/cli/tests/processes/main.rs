@@ -1,8 +1,11 @@
 //! A cluster of separate processes on a real Redis, as the README starts it.
 
+mod attacks;
+mod memory;
 mod places;
 mod process;
 mod replicas;
+mod target;
 mod tls;
 mod verbs;
 
@@ -45,7 +48,7 @@ fn separate_processes_wait_for_redis_and_then_are_one_cluster() {
         ));
     }
     done(&format!("limits set sockets_per_ip_max=0 bids_per_user_max=0 {endpoint}"));
-    in_force(2, &endpoint);
+    in_force(2, 2, &endpoint);
     let urls = format!("ws://127.0.0.1:{ws_1}/ws,ws://127.0.0.1:{ws_2}/ws");
     let history = folder.path().join("run.jsonl");
     let history = history.display();

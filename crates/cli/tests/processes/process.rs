@@ -30,6 +30,11 @@ impl Process {
         Self { child: child.unwrap_or_else(|error| panic!("{name} does not start: {error}")), file }
     }
 
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits until the log says so.
     pub(crate) fn says(&mut self, words: &str) {
         for _ in 0..POLL.1 {
@@ -55,7 +60,7 @@ impl Process {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let pid = i32::try_from(self.id()).ok().and_then(Pid::from_raw);
         kill_process(pid.expect("it has an id"), signal).expect("it can be told");
     }
 

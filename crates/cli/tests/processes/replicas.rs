@@ -173,7 +173,7 @@ fn whatever_happens_to_the_leader_another_leads_and_bids_flow_all_the_time() {
         follower.create(room);
     }
     done(&format!("limits set sockets_per_ip_max=0 bids_per_user_max=0 {}", other.endpoint()));
-    in_force(2, &leader.endpoint());
+    in_force(2, 2, &leader.endpoint());
     let before = leader.rooms();
     let load = bidders(folder, [ws_1, ws_2]);
     // All sockets have joined by the first bid.

@@ -104,7 +104,7 @@ fn processes_that_show_who_they_are_make_a_cluster_and_impostors_do_not() {
     }
     let limits = "limits set sockets_per_ip_max=0 bids_per_user_max=0";
     done(&format!("{limits} {}", place.by("admin")));
-    in_force(2, &place.by("viewer"));
+    in_force(2, 2, &place.by("viewer"));
 
     // Half of the bids go over the relay, whichever node owns a room.
     let urls = format!("wss://localhost:{web_1}/ws,wss://localhost:{web_2}/ws");

@@ -31,19 +31,19 @@ pub(crate) fn done(line: &str) -> Output {
     output
 }
 
-/// Waits until both nodes have this version of the limits: one is stored first
+/// Waits until so many nodes have this version of the limits: one is stored first
 /// and in force a moment later.
-pub(crate) fn in_force(version: u64, endpoint: &str) {
+pub(crate) fn in_force(nodes: usize, version: u64, endpoint: &str) {
     for _ in 0..POLL.1 {
         let listed = done(&format!("nodes list --json {endpoint}")).stdout;
-        let nodes: Vec<serde_json::Value> = serde_json::from_slice(&listed).expect("JSON");
+        let listed: Vec<serde_json::Value> = serde_json::from_slice(&listed).expect("JSON");
         let holds = |node: &&serde_json::Value| {
             node.get("limitsVersion").and_then(serde_json::Value::as_u64) == Some(version)
         };
-        if nodes.iter().filter(holds).count() == 2 {
+        if listed.iter().filter(holds).count() == nodes {
             return;
         }
         thread::sleep(POLL.0);
     }
-    panic!("limits {version} are not in force on both nodes");
+    panic!("limits {version} are not in force on every node");
 }

@@ -18,6 +18,7 @@ use tokio::{
 struct Server {
     addr: SocketAddr,
     slow: Arc<Semaphore>,
+    close: watch::Sender<bool>,
     stop: CancellationToken,
     served: JoinHandle<()>,
 }
@@ -41,9 +42,11 @@ async fn start_behind(proxies: &str, header_timeout: Duration) -> Server {
         );
     let listener = net::listen((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
     let (addr, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-    let door = Door { tls: Tls::default(), header_timeout, proxied: proxies.parse().unwrap() };
+    let (close, closed) = watch::channel(false);
+    let proxied = proxies.parse().unwrap();
+    let door = Door { tls: Tls::default(), header_timeout, proxied, closed };
     let served = serve(listener, router, door, stop.clone());
-    Server { addr, slow, stop, served: tasks::spawn("test.http", served) }
+    Server { addr, slow, close, stop, served: tasks::spawn("test.http", served) }
 }
 
 async fn say(addr: SocketAddr, text: &str) -> TcpStream {
@@ -203,6 +206,28 @@ async fn a_proxy_that_does_not_say_for_whom_is_cut_and_a_stranger_not_asked() {
     let mut stream = TcpStream::connect(server.addr).await.unwrap();
     stream.write_all(request).await.unwrap();
     assert!(answer(stream).await.ends_with("127.0.0.1"));
+    server.stop.cancel();
+    server.served.await.unwrap();
+}
+
+#[tokio::test]
+async fn while_the_door_is_closed_connections_wait_outside() {
+    let server = start(PATIENCE).await;
+    let good = "GET /peer HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let slow = say(server.addr, "GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    assert!(answer(say(server.addr, good).await).await.starts_with("HTTP/1.1 200 "));
+    server.close.send_replace(true);
+    let outside = say(server.addr, good).await;
+    // Who is in is served, for as long as it takes; nothing came out of the door meanwhile.
+    server.slow.add_permits(1);
+    assert!(answer(slow).await.ends_with("done"));
+    let mut nothing = [0];
+    assert!(outside.try_read(&mut nothing).is_err(), "it has no answer yet");
+    server.close.send_replace(false);
+    assert!(answer(outside).await.starts_with("HTTP/1.1 200 "));
+    // Nobody is left who could close it.
+    drop(server.close);
+    assert!(answer(say(server.addr, good).await).await.starts_with("HTTP/1.1 200 "));
     server.stop.cancel();
     server.served.await.unwrap();
 }

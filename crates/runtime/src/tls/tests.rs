@@ -6,7 +6,10 @@ use axum::{Router, routing::get};
 use futures::StreamExt as _;
 use gavel_testkit::{Authority, Issued, PATIENCE};
 use std::net::{Ipv4Addr, SocketAddr};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _, Interest},
+    sync::watch,
+};
 
 /// Settings of a process that others call, and that calls others.
 fn config(authority: &Authority, issued: &Issued) -> TlsConfig {
@@ -208,8 +211,8 @@ async fn http_is_inside_where_a_certificate_is_set_and_nowhere_else() {
     let (listener, addr) = listener().await;
     let router = Router::new().route("/", get(async || "inside"));
     let stop = CancellationToken::new();
-    let door =
-        http::Door { tls: tls.clone(), header_timeout: PATIENCE, proxied: Proxies::default() };
+    let (proxied, closed) = (Proxies::default(), watch::channel(false).1);
+    let door = http::Door { tls: tls.clone(), header_timeout: PATIENCE, proxied, closed };
     let served = http::serve(listener, router, door, stop.clone());
     let served = crate::tasks::spawn("test.http", served);
     let ask = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";

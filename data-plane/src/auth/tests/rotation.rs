@@ -16,6 +16,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
+use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::{self, client::IntoClientRequest as _};
 
 /// What the issuer answers: a status, a place to go instead, and a body.
@@ -65,8 +66,8 @@ impl Issuer {
                 (status, [("location", location)], body).into_response()
             }),
         );
-        let door =
-            http::Door { tls, header_timeout: Duration::from_secs(5), proxied: Proxies::default() };
+        let (proxied, closed) = (Proxies::default(), watch::channel(false).1);
+        let door = http::Door { tls, header_timeout: Duration::from_secs(5), proxied, closed };
         drop(tasks.spawn("test.issuer", http::serve(listener, router, door, tasks.token())));
         Self { answer, asked, addr, tasks }
     }
