@@ -1,6 +1,10 @@
 //! The pressure on a queue, by hand and against any sequence of waits.
 
 use super::*;
+use crate::{config::Config, node, store};
+use gavel_rules::{id::Incarnation, order::Version};
+use gavel_runtime::tasks;
+use gavel_testkit::until;
 use proptest::prelude::*;
 
 const BOUNDS: Bounds = Bounds { target: Millis::new(100), interval: Millis::new(500) };
@@ -59,6 +63,31 @@ fn without_a_target_nothing_is_late() {
         queue.look(Some(Millis::new(9_000)), Timestamp::new(at), bounds);
         assert_eq!(queue.pressure(), Pressure::Normal);
     }
+}
+
+#[tokio::test]
+async fn a_node_whose_thread_is_busy_sheds_pages_then_sockets_until_it_is_not() {
+    let (store, run) = (store::open(None).unwrap(), Incarnation::new(1));
+    let shell = Arc::new(node::shell(Config::default(), store, run).unwrap());
+    let (shed_target, shed_interval) = (Millis::new(20), Millis::new(100));
+    let limits = Limits { shed_target, shed_interval, ..Limits::default() };
+    shell.live.set_limits(limits, Version::new(1));
+    let watch = tasks::spawn("test.shed", watch_threads(Arc::clone(&shell)));
+    let sheds = |what| shell.metrics.shedding.get(what) == 1;
+    let mut pages_first = false;
+    until("a thread that is late", async || {
+        let began = clock::monotonic();
+        while began.elapsed() < 2 * ASK_EVERY {}
+        tokio::task::yield_now().await;
+        pages_first |= sheds(Shed::Pages) && !sheds(Shed::Sockets);
+        (sheds(Shed::Pages) && sheds(Shed::Sockets)).then_some(())
+    })
+    .await;
+    assert!(pages_first);
+    until("a thread in time", async || (!sheds(Shed::Pages)).then_some(())).await;
+    assert!(!sheds(Shed::Sockets));
+    shell.stop.cancel();
+    watch.await.unwrap();
 }
 
 proptest! {
