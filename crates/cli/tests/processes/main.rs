@@ -5,6 +5,7 @@ mod memory;
 mod places;
 mod process;
 mod replicas;
+mod secrets;
 mod target;
 mod tls;
 mod verbs;

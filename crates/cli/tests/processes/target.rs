@@ -28,6 +28,7 @@ const STUCK_AFTER: u32 = 20;
 pub(crate) struct Target {
     pub(crate) process: Process,
     port: u16,
+    grpc: u16,
 }
 
 /// Two who outbid each other.
@@ -86,6 +87,17 @@ impl Target {
         settings: &str,
         wrap: impl FnOnce(Command) -> Command,
     ) -> Self {
+        Self::start_by(folder, name, settings, "", wrap)
+    }
+
+    /// The same where verbs have to say who asks.
+    pub(crate) fn start_by(
+        folder: &Path,
+        name: &str,
+        settings: &str,
+        operator: &str,
+        wrap: impl FnOnce(Command) -> Command,
+    ) -> Self {
         let [port, grpc] = [(); 2].map(|()| free_port());
         let data = folder.join(name);
         let line = format!(
@@ -98,7 +110,8 @@ impl Target {
         command.env("_RJEM_MALLOC_CONF", "dirty_decay_ms:0,muzzy_decay_ms:0");
         let mut process = Process::start(folder, name, &mut command);
         process.says("node listens");
-        let endpoint = format!("--endpoint http://127.0.0.1:{grpc}");
+        let target = Self { process, port, grpc };
+        let endpoint = format!("{} {operator}", target.endpoint());
         let set = done(&format!("limits set {LIMITS} --json {endpoint}")).stdout;
         let set: Value = serde_json::from_slice(&set).expect("JSON");
         let version = set.get("version").and_then(Value::as_u64);
@@ -107,7 +120,12 @@ impl Target {
             "rooms create lamp --title lamp --opening-price 1.00 --increment 1.00 --closes-in 1h \
              --guests bid {endpoint}"
         ));
-        Self { process, port }
+        target
+    }
+
+    /// What an operator's verb has to know.
+    pub(crate) fn endpoint(&self) -> String {
+        format!("--endpoint http://127.0.0.1:{}", self.grpc)
     }
 
     /// A connection on which nothing has been said.
@@ -119,8 +137,14 @@ impl Target {
 
     /// Asks for a socket as a guest; the answer's status and head where there is none.
     pub(crate) fn open(&self) -> Result<Socket, String> {
-        let mut socket = Socket { stream: self.connect(), said: Vec::new() };
-        socket.upgrade()?;
+        self.open_offering("none")
+    }
+
+    /// The same with one more subprotocol, which may be a token.
+    pub(crate) fn open_offering(&self, offered: &str) -> Result<Socket, String> {
+        let mut socket = Socket::on(self.connect());
+        socket.ask_offering(offered);
+        socket.upgraded()?;
         Ok(socket)
     }
 
@@ -131,8 +155,16 @@ impl Target {
 
     /// What a page says, with its status.
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
+        self.get_as("", path)
+    }
+
+    /// The same with a bearer token.
+    pub(crate) fn get_as(&self, token: &str, path: &str) -> (u16, String) {
         let mut stream = self.connect();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\
+             Authorization: Bearer {token}\r\n\r\n"
+        );
         stream.write_all(request.as_bytes()).expect("the request leaves");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer");
@@ -193,18 +225,18 @@ impl Socket {
         Self { stream, said: Vec::new() }
     }
 
-    /// Asks for the upgrade, and waits for it.
-    pub(crate) fn upgrade(&mut self) -> Result<(), String> {
-        self.ask();
-        self.upgraded()
-    }
-
     /// Asks for the upgrade.
     pub(crate) fn ask(&mut self) {
-        let request = "GET /ws HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\n\
-            Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-            Sec-WebSocket-Protocol: gavel.v1.json\r\n\r\n";
+        self.ask_offering("none");
+    }
+
+    fn ask_offering(&mut self, offered: &str) {
+        let request = format!(
+            "GET /ws HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\n\
+             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+             Sec-WebSocket-Protocol: gavel.v1.json, {offered}\r\n\r\n"
+        );
         self.stream.write_all(request.as_bytes()).expect("the request leaves");
     }
 
