@@ -62,6 +62,9 @@ pub struct RedisConfig {
     /// process alone.
     #[schemars(extend("format" = "redis_url"))]
     pub url: String,
+    /// PEM file with the authorities to believe where `redis.url` begins with
+    /// `rediss`; empty believes those of the system.
+    pub ca_file: String,
 }
 
 /// Who may operate the cluster.
@@ -125,6 +128,7 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         config::check(self)?;
         Tokens::listed("admin.tokens", &self.admin.tokens)?;
+        config::check_redis_authorities(&self.redis.url, &self.redis.ca_file)?;
         self.tls.check()?;
         self.tls.check_urls("grpc.advertise", &self.grpc.advertise)
     }

@@ -45,8 +45,7 @@ impl ControlPlane {
     /// does not answer.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         config.check()?;
-        let url = Some(config.redis.url.as_str()).filter(|url| !url.is_empty());
-        let store = store::open(url).context("redis.url")?;
+        let store = store::configured(&config.redis).context("redis.url")?;
         Self::start_with(config, store).await
     }
 
@@ -160,8 +159,7 @@ async fn bind(key: &str, addr: SocketAddr) -> anyhow::Result<TcpListener> {
 pub async fn run(config: Config) -> anyhow::Result<()> {
     config.check()?;
     let shutdown = Shutdown::on_signals()?;
-    let url = Some(config.redis.url.as_str()).filter(|url| !url.is_empty());
-    let store = store::open(url).context("redis.url")?;
+    let store = store::configured(&config.redis).context("redis.url")?;
     let mut backoff = Backoff::standard();
     while let Err(error) = store.ping().await {
         let delay = backoff.next_delay();

@@ -18,6 +18,7 @@ mod redb;
 mod redis;
 mod sole;
 
+use crate::config::RedisConfig;
 use async_trait::async_trait;
 use gavel_rules::{
     auction::AuctionRules,
@@ -196,6 +197,17 @@ pub fn open(redis_url: Option<&str>) -> Result<Arc<dyn ClusterStore>, StoreError
     Ok(match redis_url {
         Some(url) => Arc::new(RedisStore::open(url)?),
         None => Arc::new(MemoryStore::new()),
+    })
+}
+
+/// The store of a control plane's settings.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] if they name none.
+pub fn configured(config: &RedisConfig) -> Result<Arc<dyn ClusterStore>, StoreError> {
+    Ok(match config.url.as_str() {
+        "" => Arc::new(MemoryStore::new()),
+        url => Arc::new(RedisStore::open_trusting(url, &config.ca_file)?),
     })
 }
 

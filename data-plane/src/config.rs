@@ -130,6 +130,9 @@ pub struct RedisConfig {
     /// of a cluster; empty keeps rooms in this process alone.
     #[schemars(extend("format" = "redis_url"))]
     pub url: String,
+    /// PEM file with the authorities to believe where `redis.url` begins with `rediss`; empty
+    /// believes those of the system.
+    pub ca_file: String,
     /// Replicas of Redis that must have an event before it is acknowledged, which is then called
     /// `replicated`. To be safe in any failover it is the number of replicas that may be promoted;
     /// while fewer answer within 150 ms, no bid is accepted. 0 waits for none, and is what a Redis
@@ -233,6 +236,7 @@ impl Config {
         if self.redis.replicas_min > 0 {
             self.redis.check_replicas()?;
         }
+        config::check_redis_authorities(&self.redis.url, &self.redis.ca_file)?;
         Ok(())
     }
 }
@@ -341,7 +345,7 @@ mod tests {
     #[test]
     fn a_value_out_of_range_is_refused_by_its_name() {
         type Change = fn(&mut Config);
-        let wrong: [(&str, Change); 24] = [
+        let wrong: [(&str, Change); 25] = [
             ("node.id", |c| c.node.id = "a b".to_owned()),
             ("node.id", |c| c.node.state_dir = "kept".to_owned()),
             ("http.public_url", |c| c.http.public_url = "nowhere".to_owned()),
@@ -359,6 +363,10 @@ mod tests {
             ("redis.replicas_min", |c| {
                 c.redis.replicas_min = 1;
                 c.redis.url = "redis+cluster://127.0.0.1:7000".to_owned();
+            }),
+            ("redis.ca_file", |c| {
+                c.redis.ca_file = "ca.pem".to_owned();
+                c.redis.url = "redis://127.0.0.1".to_owned();
             }),
             ("tls.key_file", |c| c.tls.cert_file = "c.pem".to_owned()),
             ("control.endpoint", |c| c.control.endpoint = "https://127.0.0.1:1".to_owned()),

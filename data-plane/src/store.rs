@@ -328,7 +328,10 @@ pub fn open(redis_url: Option<&str>) -> Result<Arc<dyn RoomStore>, StoreError> {
 pub fn configured(config: &RedisConfig) -> Result<Arc<dyn RoomStore>, StoreError> {
     Ok(match config.url.as_str() {
         "" => Arc::new(MemoryStore::new()),
-        url => Arc::new(RedisStore::open(url)?.with_replicas(config.replicas_min)),
+        url => {
+            let store = RedisStore::open_trusting(url, &config.ca_file)?;
+            Arc::new(store.with_replicas(config.replicas_min))
+        }
     })
 }
 

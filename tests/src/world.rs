@@ -112,7 +112,7 @@ impl Default for Options {
 impl Options {
     fn room_config(&self) -> RedisConfig {
         let url = self.redis_url.clone().unwrap_or_default();
-        self.rooms.clone().unwrap_or(RedisConfig { url, replicas_min: 0 })
+        self.rooms.clone().unwrap_or(RedisConfig { url, ..Default::default() })
     }
 }
 

@@ -26,7 +26,7 @@ use std::{net::SocketAddr, sync::Arc};
 const ROOM: &str = "vase";
 
 fn at(url: String, replicas_min: u32) -> RedisConfig {
-    RedisConfig { url, replicas_min }
+    RedisConfig { url, replicas_min, ..Default::default() }
 }
 
 async fn world_on(servers: &Failover, replicas_min: u32) -> (World, Room) {

@@ -63,8 +63,17 @@ impl RedisStore {
     /// # Errors
     /// [`StoreError::Corrupt`] if the URL is none.
     pub fn open(url: &str) -> Result<Self, StoreError> {
+        Self::open_trusting(url, "")
+    }
+
+    /// The same, where the authorities in this file are the ones to believe;
+    /// an empty name stands for those of the system.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] if the URL is none or the file cannot be read.
+    pub fn open_trusting(url: &str, ca_file: &str) -> Result<Self, StoreError> {
         Ok(Self {
-            redis: Redis::connect(url).map_err(corrupt)?,
+            redis: Redis::connect_trusting(url, ca_file).map_err(corrupt)?,
             lead: Script::new(include_str!("lead.lua")),
             resign: Script::new(include_str!("resign.lua")),
             create: Script::new(include_str!("create.lua")),

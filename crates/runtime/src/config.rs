@@ -70,6 +70,17 @@ pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// Refuses authorities for a Redis that is not called by TLS.
+///
+/// # Errors
+/// [`ConfigError`] for `redis.ca_file`.
+pub fn check_redis_authorities(url: &str, ca_file: &str) -> Result<(), ConfigError> {
+    if ca_file.is_empty() || url.starts_with("rediss") {
+        return Ok(());
+    }
+    Err(ConfigError::invalid("redis.ca_file", "needs a redis.url that begins with rediss"))
+}
+
 // === impl ConfigError ===
 
 impl ConfigError {

@@ -77,9 +77,27 @@ impl Redis {
     /// of `redis+sentinel://host:port,host:port/name/database`, or on the
     /// cluster of `redis+cluster://host:port,host:port`.
     ///
+    /// With `rediss` in the place of `redis`, servers are called by TLS and have to show
+    /// certificates of authorities that the system believes.
+    ///
     /// Nothing is sent before the first call; only a bad URL fails.
     pub fn connect(url: &str) -> Result<Self, RedisError> {
-        let way = match Address::parse(url)? {
+        Self::connect_to(Address::parse(url, None)?)
+    }
+
+    /// The same, where the authorities in this PEM file are the ones to believe; an empty name
+    /// stands for those of the system.
+    pub fn connect_trusting(url: &str, ca_file: &str) -> Result<Self, RedisError> {
+        if ca_file.is_empty() {
+            return Self::connect(url);
+        }
+        let authorities = std::fs::read(ca_file)
+            .map_err(|error| RedisError::Refused(format!("cannot read {ca_file}: {error}")))?;
+        Self::connect_to(Address::parse(url, Some(authorities.into()))?)
+    }
+
+    fn connect_to(address: Address) -> Result<Self, RedisError> {
+        let way = match address {
             Address::Server(client) => Way::Link(Arc::new(Link::to_server(client))),
             Address::Sentinels { sentinels, primary, servers } => {
                 let sentinels = Sentinels::new(sentinels, primary, servers)?;

@@ -61,6 +61,8 @@ pub struct RedisServer {
     process: Option<Process>,
     keeps: Keeps,
     directory: TempDir,
+    /// Where it listens by TLS, and what it shows there.
+    tls: Option<(u16, Issued)>,
 }
 
 /// What it finds again after a [`RedisServer::restart`].
@@ -89,11 +91,33 @@ impl RedisServer {
         Self::with(Keeps::Everything).await
     }
 
+    /// Starts one that is called by TLS as well and shows this certificate.
+    ///
+    /// # Panics
+    /// If redis-server is not installed or does not come up.
+    pub async fn with_tls(shows: Issued) -> Self {
+        Self::started(Keeps::Nothing, Some((blocking::free_port(), shows))).await
+    }
+
     async fn with(keeps: Keeps) -> Self {
+        Self::started(keeps, None).await
+    }
+
+    async fn started(keeps: Keeps, tls: Option<(u16, Issued)>) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let mut server = Self { process: None, keeps, directory };
+        let mut server = Self { process: None, keeps, directory, tls };
         server.restart().await;
         server
+    }
+
+    /// Where it listens by TLS, without the scheme.
+    ///
+    /// # Panics
+    /// If it does not.
+    #[must_use]
+    pub fn tls_address(&self) -> String {
+        let (port, _) = self.tls.as_ref().expect("one with TLS");
+        format!("localhost:{port}")
     }
 
     /// Starts it again after [`Self::kill`], at the same address.
@@ -109,6 +133,11 @@ impl RedisServer {
             // off for up to two seconds while the disk is busy.
             .args(["--appendfsync", "no"])
             .current_dir(self.directory.path());
+        if let Some((port, shows)) = &self.tls {
+            command.args(["--tls-port", &port.to_string(), "--bind", "127.0.0.1"]);
+            command.args(["--tls-cert-file", &shows.cert_file, "--tls-key-file", &shows.key_file]);
+            command.args(["--tls-ca-cert-file", &shows.cert_file, "--tls-auth-clients", "no"]);
+        }
         self.process = Some(Process::start(&mut command));
         until("a start of redis-server", async || self.answers().await.then_some(())).await;
     }

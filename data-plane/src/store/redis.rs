@@ -84,7 +84,14 @@ struct Keys {
 impl RedisStore {
     /// A store at `url`. Connects on first use.
     pub fn open(url: &str) -> Result<Self, StoreError> {
-        let redis = Redis::connect(url).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        Self::open_trusting(url, "")
+    }
+
+    /// The same, where the authorities in this file are the ones to believe; an empty name stands
+    /// for those of the system.
+    pub fn open_trusting(url: &str, ca_file: &str) -> Result<Self, StoreError> {
+        let redis = Redis::connect_trusting(url, ca_file)
+            .map_err(|error| StoreError::Corrupt(error.to_string()))?;
         Ok(Self {
             redis,
             scripts: Scripts::new(),

@@ -28,7 +28,8 @@ const SECRET_BYTES_MIN: usize = 32;
 /// Of these the scheme is enough; the driver looks at the rest.
 const REDIS_SCHEMES: [&str; 4] = ["redis://", "rediss://", "redis+unix://", "unix://"];
 /// Of these all of it is looked at.
-const REDIS_GROUP_SCHEMES: [&str; 2] = ["redis+sentinel://", "redis+cluster://"];
+const REDIS_GROUP_SCHEMES: [&str; 4] =
+    ["redis+sentinel://", "redis+cluster://", "rediss+sentinel://", "rediss+cluster://"];
 
 // === impl Form ===
 
@@ -56,7 +57,7 @@ impl Form {
             Self::UrlOrIp => "a URL like http://host:port, or an IP address",
             Self::RedisUrl => {
                 "a URL like redis://host:6379, redis+sentinel://host:26379,host/primary or \
-                 redis+cluster://host:6379,host"
+                 redis+cluster://host:6379,host, or the same with rediss for TLS"
             }
             Self::Networks => "networks like 10.0.0.0/8 or IP addresses, with commas between them",
             Self::Id => "1 to 64 of A-Z a-z 0-9 _ -",

@@ -7,14 +7,16 @@
 //! redis+cluster://[USER:PASSWORD@]HOST[:6379],HOST...
 //! ```
 //!
-//! User and password are those of the servers; sentinels are asked without.
+//! User and password are those of the servers; sentinels are asked without. With `rediss` in
+//! the place of `redis` all of them are called by TLS.
 
-use ::redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _};
+use ::redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, TlsCertificates};
+use std::sync::Arc;
 
 use super::RedisError;
 
-const SENTINEL: &str = "redis+sentinel://";
-const CLUSTER: &str = "redis+cluster://";
+const SENTINEL: &str = "+sentinel://";
+const CLUSTER: &str = "+cluster://";
 const SENTINEL_PORT: u16 = 26_379;
 const SERVER_PORT: u16 = 6_379;
 
@@ -31,18 +33,37 @@ pub(super) enum Address {
 
 /// How to connect to servers that are found at `host:port` later.
 #[derive(Debug, Clone)]
-pub(super) struct Servers(ConnectionInfo);
+pub(super) struct Servers {
+    info: ConnectionInfo,
+    way: Transport,
+}
+
+/// How servers are called.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Transport {
+    /// In plain text.
+    #[default]
+    Plain,
+    /// By TLS, where these authorities are good, as PEM; without any, those of the system.
+    Tls(Option<Arc<[u8]>>),
+}
 
 // === impl Address ===
 
 impl Address {
-    pub(super) fn parse(url: &str) -> Result<Self, RedisError> {
-        if let Some(rest) = url.strip_prefix(SENTINEL) {
-            sentinels(rest)
-        } else if let Some(rest) = url.strip_prefix(CLUSTER) {
-            cluster(rest)
+    /// Reads a URL; `authorities` are believed where it asks for TLS.
+    pub(super) fn parse(url: &str, authorities: Option<Arc<[u8]>>) -> Result<Self, RedisError> {
+        let (way, rest) = match url.strip_prefix("rediss") {
+            Some(rest) => (Transport::Tls(authorities), rest),
+            None => (Transport::Plain, url.strip_prefix("redis").unwrap_or(url)),
+        };
+        if let Some(rest) = rest.strip_prefix(SENTINEL) {
+            sentinels(rest, way)
+        } else if let Some(rest) = rest.strip_prefix(CLUSTER) {
+            cluster(rest, way)
         } else {
-            Client::open(url).map(Self::Server).map_err(RedisError::refused)
+            let info = url.into_connection_info().map_err(RedisError::refused)?;
+            way.client(info).map(Self::Server)
         }
     }
 }
@@ -50,25 +71,46 @@ impl Address {
 // === impl Servers ===
 
 impl Servers {
-    /// Servers without a password.
-    pub(super) fn open() -> Result<Self, RedisError> {
-        Self::parse("", "")
+    /// The same servers without a password.
+    pub(super) fn open(&self) -> Result<Self, RedisError> {
+        Self::parse("", "", self.way.clone())
     }
 
     pub(super) fn client(&self, address: &str) -> Result<Client, RedisError> {
         let (host, port) = split(address, SERVER_PORT)?;
-        let addr = ConnectionAddr::Tcp(host, port);
-        Client::open(self.0.clone().set_addr(addr)).map_err(RedisError::refused)
+        let addr = match self.way {
+            Transport::Plain => ConnectionAddr::Tcp(host, port),
+            Transport::Tls(_) => {
+                ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
+            }
+        };
+        self.way.client(self.info.clone().set_addr(addr))
     }
 
     /// The driver decodes the password; the host is set anew for each server.
-    fn parse(login: &str, database: &str) -> Result<Self, RedisError> {
+    fn parse(login: &str, database: &str, way: Transport) -> Result<Self, RedisError> {
         let url = format!("redis://{login}localhost/{database}");
-        url.into_connection_info().map(Self).map_err(RedisError::refused)
+        let info = url.into_connection_info().map_err(RedisError::refused)?;
+        Ok(Self { info, way })
     }
 }
 
-fn sentinels(rest: &str) -> Result<Address, RedisError> {
+// === impl Transport ===
+
+impl Transport {
+    fn client(&self, info: ConnectionInfo) -> Result<Client, RedisError> {
+        let opened = match self {
+            Self::Plain => Client::open(info),
+            Self::Tls(authorities) => {
+                let root_cert = authorities.as_deref().map(<[u8]>::to_vec);
+                Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert })
+            }
+        };
+        opened.map_err(RedisError::refused)
+    }
+}
+
+fn sentinels(rest: &str, way: Transport) -> Result<Address, RedisError> {
     let (login, rest) = login(rest);
     let (hosts, path) = rest.split_once('/').unwrap_or((rest, ""));
     let (primary, database) = path.split_once('/').unwrap_or((path, ""));
@@ -78,17 +120,18 @@ fn sentinels(rest: &str) -> Result<Address, RedisError> {
     Ok(Address::Sentinels {
         sentinels: listed(hosts, SENTINEL_PORT)?,
         primary: primary.to_owned(),
-        servers: Servers::parse(login, database)?,
+        servers: Servers::parse(login, database, way)?,
     })
 }
 
-fn cluster(rest: &str) -> Result<Address, RedisError> {
+fn cluster(rest: &str, way: Transport) -> Result<Address, RedisError> {
     let (login, rest) = login(rest);
     let (hosts, path) = rest.split_once('/').unwrap_or((rest, ""));
     if !path.is_empty() && path != "0" {
         return Err(refused("a Redis cluster has no databases"));
     }
-    Ok(Address::Cluster { seeds: listed(hosts, SERVER_PORT)?, servers: Servers::parse(login, "")? })
+    let servers = Servers::parse(login, "", way)?;
+    Ok(Address::Cluster { seeds: listed(hosts, SERVER_PORT)?, servers })
 }
 
 /// Takes `user:password@` off the front, with its last character.
@@ -133,7 +176,7 @@ mod tests {
     #[test]
     fn sentinels_and_clusters_are_read_with_their_defaults() {
         let url = "redis+sentinel://me:p%40ss@one,two:7,[::1]:8/main/3";
-        let Ok(Address::Sentinels { sentinels, primary, servers }) = Address::parse(url) else {
+        let Ok(Address::Sentinels { sentinels, primary, servers }) = Address::parse(url, None) else {
             panic!("{url}");
         };
         assert_eq!(
@@ -147,10 +190,30 @@ mod tests {
         assert_eq!((settings.username(), settings.password()), (Some("me"), Some("p@ss")));
         assert_eq!(settings.db(), 3);
 
-        let Ok(Address::Cluster { seeds, .. }) = Address::parse("redis+cluster://a,b:1/0") else {
+        let Ok(Address::Cluster { seeds, .. }) = Address::parse("redis+cluster://a,b:1/0", None) else {
             panic!("a cluster");
         };
         assert_eq!(seeds, ["a:6379", "b:1"]);
+    }
+
+    #[test]
+    fn what_is_called_by_tls_is_so_wherever_it_is_found() {
+        for url in ["rediss+sentinel://one/main", "rediss+cluster://one"] {
+            let Ok(
+                Address::Sentinels { servers, .. } | Address::Cluster { servers, .. },
+            ) = Address::parse(url, None)
+            else {
+                panic!("{url}");
+            };
+            for servers in [&servers, &servers.open().unwrap()] {
+                let client = servers.client("two:7").unwrap();
+                let addr = client.get_connection_info().addr();
+                let ConnectionAddr::TcpTls { host, port: 7, insecure: false, .. } = addr else {
+                    panic!("{addr:?}");
+                };
+                assert_eq!(host, "two");
+            }
+        }
     }
 
     #[test]
@@ -166,8 +229,11 @@ mod tests {
             "redis+cluster://:hunter2@",
             "redis+cluster://:hunter2@a/3",
             "redis+cluster://a?b",
+            "rediss+cluster://:hunter2@",
+            "rediss+sentinel://:hunter2@one",
+            "redisss://:hunter2@one",
         ] {
-            let error = Address::parse(url).unwrap_err();
+            let error = Address::parse(url, None).unwrap_err();
             assert!(matches!(error, RedisError::Refused(_)), "{url}: {error:?}");
             assert!(!error.to_string().contains("hunter2"), "{error}");
         }

@@ -33,7 +33,7 @@ impl Sentinels {
         primary: String,
         servers: Servers,
     ) -> Result<Self, RedisError> {
-        let open = Servers::open()?;
+        let open = servers.open()?;
         let peer = |address: String| {
             let link = Arc::new(Link::to_server(open.client(&address)?));
             Ok(Peer { address, link })

@@ -11,7 +11,7 @@ use crate::config::RedisConfig;
 use crate::store::{Appended, Durability, RoomStore, Stamp, StoreError, configured};
 
 fn store(servers: &Failover, replicas_min: u32) -> Arc<dyn RoomStore> {
-    configured(&RedisConfig { url: servers.url(), replicas_min }).unwrap()
+    configured(&RedisConfig { url: servers.url(), replicas_min, ..Default::default() }).unwrap()
 }
 
 /// Appends an event, and tells where and when that was.
