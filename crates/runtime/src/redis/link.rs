@@ -45,7 +45,7 @@ pub(super) struct Link {
 
 /// Where a connection is to lead.
 enum Source {
-    Server(Client),
+    Server(Box<Client>),
     Sentinels(Arc<Sentinels>),
 }
 
@@ -78,7 +78,7 @@ struct Retry {
 
 impl Link {
     pub(super) fn to_server(client: Client) -> Self {
-        Self::new(Source::Server(client))
+        Self::new(Source::Server(Box::new(client)))
     }
 
     pub(super) fn to_primary_of(sentinels: Sentinels) -> Self {
@@ -105,7 +105,7 @@ impl Link {
     /// For connections of the caller's own to the same server.
     pub(super) async fn client(&self) -> Result<Client, RedisError> {
         match &self.source {
-            Source::Server(client) => Ok(client.clone()),
+            Source::Server(client) => Ok(Client::clone(client)),
             Source::Sentinels(sentinels) => sentinels.client(&sentinels.primary().await?),
         }
     }
