@@ -176,7 +176,8 @@ mod tests {
     #[test]
     fn sentinels_and_clusters_are_read_with_their_defaults() {
         let url = "redis+sentinel://me:p%40ss@one,two:7,[::1]:8/main/3";
-        let Ok(Address::Sentinels { sentinels, primary, servers }) = Address::parse(url, None) else {
+        let Ok(Address::Sentinels { sentinels, primary, servers }) = Address::parse(url, None)
+        else {
             panic!("{url}");
         };
         assert_eq!(
@@ -190,7 +191,8 @@ mod tests {
         assert_eq!((settings.username(), settings.password()), (Some("me"), Some("p@ss")));
         assert_eq!(settings.db(), 3);
 
-        let Ok(Address::Cluster { seeds, .. }) = Address::parse("redis+cluster://a,b:1/0", None) else {
+        let Ok(Address::Cluster { seeds, .. }) = Address::parse("redis+cluster://a,b:1/0", None)
+        else {
             panic!("a cluster");
         };
         assert_eq!(seeds, ["a:6379", "b:1"]);
@@ -199,9 +201,8 @@ mod tests {
     #[test]
     fn what_is_called_by_tls_is_so_wherever_it_is_found() {
         for url in ["rediss+sentinel://one/main", "rediss+cluster://one"] {
-            let Ok(
-                Address::Sentinels { servers, .. } | Address::Cluster { servers, .. },
-            ) = Address::parse(url, None)
+            let Ok(Address::Sentinels { servers, .. } | Address::Cluster { servers, .. }) =
+                Address::parse(url, None)
             else {
                 panic!("{url}");
             };
