@@ -149,18 +149,20 @@ impl Verifier {
         self.keys.believe(keys);
     }
 
-    /// The identity that a token proves at `now` by the keys at hand. Where its key is not among
-    /// them, they are asked for, so that the same token may be good soon.
+    /// The identity that a token proves at `now` by the keys at hand.
     ///
     /// # Errors
     /// [`TokenRefused`] if the signature, its key, the dates or what the token says are not as
     /// they must be.
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Identity, TokenRefused> {
-        let checked = self.check(token, now);
-        if checked == Err(Refusal::Key) {
-            self.keys.ask();
-        }
-        self.counted(checked)
+        self.counted(self.check(token, now))
+    }
+
+    /// Whether a token's key is not at hand and may come: then [`Self::identify`] would wait.
+    #[must_use]
+    pub fn would_wait(&self, token: &str) -> bool {
+        let lacks = |token: Token<'_>| self.keys.find(token.key_id()).is_err();
+        self.keys.may_come() && Token::read(token).is_ok_and(lacks)
     }
 
     /// The same, but waits a moment for a key that is not at hand.

@@ -45,6 +45,8 @@ const SOCKET: &str = "redis.sock";
 pub async fn until<T>(what: &str, mut ready: impl AsyncFnMut() -> Option<T>) -> T {
     let polled = tokio::time::timeout(PATIENCE, async {
         let mut tick = tokio::time::interval(Duration::from_millis(10));
+        // A look that takes longer must not keep its thread from what it waits for.
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
             if let Some(found) = ready().await {

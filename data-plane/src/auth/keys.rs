@@ -79,14 +79,13 @@ impl Keys {
         found.cloned().ok_or(Refusal::Key)
     }
 
-    /// Asks for newer keys, where there is somebody to ask.
-    pub(super) fn ask(&self) {
-        if let Some(url) = &self.url {
-            url.ask();
-        }
+    /// Whether newer keys may come to who waits.
+    pub(super) fn may_come(&self) -> bool {
+        self.url.as_ref().is_some_and(Remote::may_come)
     }
 
-    /// The same, and waits a moment for them; whether another look may find more.
+    /// Asks for newer keys, where there is somebody to ask, and waits a moment for them; whether
+    /// another look may find more.
     pub(super) async fn wait(&self) -> bool {
         match &self.url {
             Some(url) => url.wait().await,

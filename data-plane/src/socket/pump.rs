@@ -33,6 +33,14 @@ pub(crate) struct Pump {
     member: Arc<Member>,
     session: Session,
     decoder: Decoder,
+    shown: Option<Box<Shown>>,
+}
+
+/// A token that waits for its key.
+struct Shown {
+    token: String,
+    /// What the client said behind it, as it came: the answers depend on who that is.
+    behind: Vec<u8>,
 }
 
 // === impl Pump ===
@@ -47,7 +55,7 @@ impl Pump {
         early: &mut [u8],
     ) -> Self {
         let decoder = Decoder::new(shell.live.get().limits.message_bytes_max);
-        let mut pump = Self { shell, member, session, decoder };
+        let mut pump = Self { shell, member, session, decoder, shown: None };
         pump.step(Input::Opened(guest));
         pump.take(early);
         pump
@@ -55,10 +63,13 @@ impl Pump {
 
     /// Serves the socket until it ends.
     pub(crate) async fn run(&mut self) {
-        let member = Arc::clone(&self.member);
-        let socket = &member.socket;
+        let socket = Arc::clone(&self.member.socket);
         loop {
-            if member.woken.swap(false, Ordering::Relaxed) {
+            if let Some(shown) = self.shown.take() {
+                // Most sockets never wait here: it must not be a part of every socket's future.
+                Box::pin(self.identify(*shown)).await;
+            }
+            if self.member.woken.swap(false, Ordering::Relaxed) {
                 self.step(Input::Woken);
             }
             let interest = match socket.wants() {
@@ -88,6 +99,13 @@ impl Pump {
         }
     }
 
+    /// Waits for the key of a token, and goes on with what was said behind it.
+    async fn identify(&mut self, Shown { token, mut behind }: Shown) {
+        let identified = self.shell.verifier.identify(&token, self.shell.now()).await;
+        self.step(Input::Identified(identified));
+        self.take(&mut behind);
+    }
+
     fn closed(&self, code: u16) {
         let Self { shell, member, session, .. } = self;
         shell.metrics.socket_closed(code);
@@ -113,7 +131,13 @@ impl Pump {
         let mut decoder = std::mem::replace(&mut self.decoder, Decoder::new(0));
         loop {
             match decoder.decode(&mut input) {
-                Ok(Some(incoming)) => self.incoming(incoming),
+                Ok(Some(incoming)) => {
+                    self.incoming(incoming);
+                    if let Some(shown) = &mut self.shown {
+                        shown.behind.extend_from_slice(input);
+                        break;
+                    }
+                }
                 Ok(None) => break,
                 Err(error) => {
                     self.member.socket.close(match error.close_code() {
@@ -182,6 +206,9 @@ impl Pump {
             Action::Conduct(room, conduct) => {
                 let user = self.session.identity().user.clone();
                 crate::conduct::ask(&self.shell, &self.member, user, room, conduct);
+            }
+            Action::Verify(token) if self.shell.verifier.would_wait(&token) => {
+                self.shown = Some(Box::new(Shown { token, behind: Vec::new() }));
             }
             Action::Verify(token) => {
                 let identified = self.shell.verifier.verify(&token, self.shell.now());

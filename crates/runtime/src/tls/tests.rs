@@ -111,6 +111,23 @@ async fn what_the_kernel_does_not_take_waits_and_is_told_of() {
 }
 
 #[tokio::test]
+async fn servers_of_others_are_believed_by_the_authority_that_is_named() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let near = node(&authority, "near");
+    let others = |ca_file: &str| Tls::of_others("some.ca_file", ca_file);
+    let far = others(&authority.ca_file()).unwrap();
+    assert!(meet(&near, &far, Door::Operators).await.1.is_ok());
+    let far = others(&stranger.ca_file()).unwrap();
+    assert!(meet(&near, &far, Door::Operators).await.1.is_err());
+    // No machine believes an authority of a test, and one may believe nobody.
+    match others("") {
+        Ok(far) => assert!(meet(&near, &far, Door::Operators).await.1.is_err()),
+        Err(error) => assert_eq!(error.key, "some.ca_file"),
+    }
+    assert_eq!(others("/nowhere/ca.pem").unwrap_err().key, "some.ca_file");
+}
+
+#[tokio::test]
 async fn nodes_come_in_with_a_certificate_that_is_good() {
     let (authority, strangers) = (Authority::new(), Authority::new());
     let near = node(&authority, "near");

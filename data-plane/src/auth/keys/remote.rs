@@ -131,7 +131,7 @@ impl Remote {
     }
 
     /// Asks for the next fetch now, if that was not done lately; the number of that fetch.
-    pub(super) fn ask(&self) -> u64 {
+    fn ask(&self) -> u64 {
         let (mut asked, now) = (self.asked.lock(), clock::monotonic());
         if let Some(last) = *asked
             && now.saturating_duration_since(last.at) < ASK_INTERVAL
@@ -143,6 +143,15 @@ impl Remote {
         *asked = Some(Asked { at: now, number });
         self.wake.notify_one();
         number
+    }
+
+    /// Whether [`Self::wait`] would wait: its fetch is not over, or is still to be asked for.
+    pub(super) fn may_come(&self) -> bool {
+        let (asked, now) = (*self.asked.lock(), clock::monotonic());
+        asked.is_none_or(|last| {
+            let over = self.fetches.borrow().ended >= last.number;
+            !over || now.saturating_duration_since(last.at) >= ASK_INTERVAL
+        })
     }
 
     /// For how long no keys have been read.
