@@ -120,6 +120,8 @@ crds() {
 operator=example/prometheus-operator-crd/monitoring.coreos.com
 crds github.com/prometheus-operator/prometheus-operator@v0.93.1 h1:4Juk8v93RdG1DSGD/mGp+SeQKPmnlLIj2iq3blLZgFY= \
     ${operator}_podmonitors.yaml ${operator}_prometheusrules.yaml ${operator}_servicemonitors.yaml
+crds github.com/kedacore/keda/v2@v2.20.1 h1:0Bb2zX/s+RSPtU2W+/Jk24A/aFl8MO79UuU0C4lA8ts= \
+    config/crd/bases/keda.sh_scaledobjects.yaml config/crd/bases/keda.sh_triggerauthentications.yaml
 gateway=config/crd/standard/gateway.networking.k8s.io
 crds sigs.k8s.io/gateway-api@v1.6.3 h1:lKpJa5bGlraC/QeACvCpsHLdmO6y0iKfzVl6gzaFEYc= \
     ${gateway}_grpcroutes.yaml ${gateway}_httproutes.yaml

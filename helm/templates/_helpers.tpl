@@ -46,9 +46,23 @@ hash of a StatefulSet's revision in a label of 63, and keep a pod's name a valid
 {{- eq .Values.tls.public.mode "certManager" | ternary (printf "%s-public-tls" (include "gavel.dataPlane" .)) .Values.tls.public.existingSecret -}}
 {{- end -}}
 
-{{/* Most nodes that there may be. */}}
+{{/* Fewest and most nodes that there may be. */}}
+{{- define "gavel.nodesMin" -}}
+{{- with .Values.dataPlane }}{{ eq .autoscaling.mode "none" | ternary .replicaCount .autoscaling.minReplicas | int }}{{ end -}}
+{{- end -}}
 {{- define "gavel.nodesMax" -}}
-{{- with .Values.dataPlane }}{{ .autoscaling.enabled | ternary .autoscaling.maxReplicas .replicaCount | int }}{{ end -}}
+{{- with .Values.dataPlane }}{{ eq .autoscaling.mode "none" | ternary .replicaCount .autoscaling.maxReplicas | int }}{{ end -}}
+{{- end -}}
+
+{{/*
+Whether a pod can bid. It cannot where guests are not let in and no users are named, where nodes show browsers a certificate
+that names no node, or where they wait for a proxy's header.
+*/}}
+{{- define "gavel.canTest" -}}
+{{- $guests := ne "false" (dig "auth" "guests" "true" .Values.dataPlane.config | toString) -}}
+{{- $users := or $guests (ne "" .Values.tests.userTokens.existingSecret) -}}
+{{- $plain := and (not (include "gavel.hasPublicTls" .)) (eq .Values.dataPlane.http.proxyProtocol "off") -}}
+{{- and .Values.tests.enabled $users $plain | ternary "yes" "" -}}
 {{- end -}}
 
 {{/* Where traces go; empty if nowhere. */}}

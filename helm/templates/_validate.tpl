@@ -85,12 +85,12 @@
 
 {{- define "gavel.validateScaling" -}}
 {{- with .Values.dataPlane.autoscaling -}}
-{{- if .enabled -}}
+{{- if ne .mode "none" -}}
 {{- if gt (int .minReplicas) (int .maxReplicas) -}}
 {{- fail (printf "dataPlane.autoscaling.minReplicas is %d and above maxReplicas (%d)" (int .minReplicas) (int .maxReplicas)) -}}
 {{- end -}}
 {{- if not (or .cpuUtilization .socketsPerNode) -}}
-{{- fail "dataPlane.autoscaling.enabled needs cpuUtilization or socketsPerNode" -}}
+{{- fail "dataPlane.autoscaling needs cpuUtilization or socketsPerNode" -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

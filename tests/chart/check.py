@@ -90,6 +90,16 @@ def check_settings():
     report("external Redis renders no Valkey", kinds)
 
 
+def check_routes():
+    """What operators call is routed, and nothing that is for nodes."""
+    objects, _ = render(CHART / "ci" / "gateway-values.yaml")
+    matches = policy.of_kind(objects, "GRPCRoute")[0]["spec"]["rules"][0]["matches"]
+    routed = {m["method"]["service"] for m in matches}
+    protos = (helm.ROOT / "proto" / "gavel" / "admin" / "v1").glob("*.proto")
+    served = {f"gavel.admin.v1.{s}" for p in protos for s in re.findall(r"^service (\w+)", p.read_text(), re.M)}
+    report("operators' services are routed", sorted(routed ^ served))
+
+
 def check_cluster():
     """Against an API that knows the Secrets: they are read back, and NOTES come out."""
     old = {"admin-token": "kept-admin", "jwt-secret": "kept-jwt"}
@@ -168,10 +178,12 @@ def main():
         os.environ["SCRATCH"] = scratch
         for path in helm.values_files():
             check_file(path, write)
+        report("every golden file has its values", golden.strangers(p.stem for p in helm.values_files()))
         for name, problems in (*planted.checks(), *alerts.checks(scratch), *commands.checks(), *imaged.checks(scratch), *processes.checks()):
             report(name, problems)
         check_refusals()
         check_settings()
+        check_routes()
         check_cluster()
         check_valkey()
         check_readme(write)

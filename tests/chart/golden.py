@@ -49,3 +49,7 @@ def problems(name, objects, write):
     lines = difflib.unified_diff(kept.splitlines(), fresh.splitlines(), str(path.name), "rendered", lineterm="", n=2)
     found = list(lines)[:60]
     return found + ["if that is meant: tests/chart/check.sh --write"] if found else []
+
+
+def strangers(names):
+    return sorted({path.stem for path in GOLDEN.glob("*.yaml")} - set(names))

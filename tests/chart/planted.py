@@ -105,7 +105,7 @@ def _(objects):
     pod(objects)["securityContext"]["seccompProfile"]["type"] = "Unconfined"
 
 
-@plant("mounts the token of its account")
+@plant("mounts the token of its account", "keda-values")
 def _(objects):
     del one(objects, "Pod")["spec"]["automountServiceAccountToken"]
 
@@ -140,7 +140,7 @@ def _(objects):
 
 @plant("can write its root file system")
 def _(objects):
-    del one(objects, "Pod")["spec"]["initContainers"][0]["securityContext"]["readOnlyRootFilesystem"]
+    del pod(objects)["initContainers"][0]["securityContext"]["readOnlyRootFilesystem"]
 
 
 @plant("keeps capabilities")
@@ -175,7 +175,7 @@ def _(objects):
 
 @plant("is a secret in plain sight")
 def _(objects):
-    one(objects, "Pod")["spec"]["containers"][0]["args"] += ["--token", "hunter2"]
+    container(objects)["args"] += ["--token", "hunter2"]
 
 
 @plant("is no setting of Gavel")

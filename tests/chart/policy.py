@@ -23,6 +23,7 @@ FOREIGN = {
     "autoscaling-values": {("browsers", "tls.crt"), ("browsers", "tls.key")},
     "tls-existing-values": {("own-clients", "bundle.pem")}
     | {(s, k) for s in ("own-control-plane", "own-nodes") for k in ("tls.crt", "tls.key", "ca.crt")},
+    "keda-values": {("two-users", "tokens")},
     "values-ha": {("gavel-redis", "redis-url")},
 }
 

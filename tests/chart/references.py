@@ -71,7 +71,9 @@ def references(objects):
             yield from ((where, "Secret", volume["secretName"], i["key"]) for i in volume["items"])
     for o in of_kind(objects, "StatefulSet"):
         yield title(o), "Service", o["spec"]["serviceName"], None
-    for o in of_kind(objects, "HorizontalPodAutoscaler"):
+    for o in of_kind(objects, "TriggerAuthentication"):
+        yield from ((title(o), "Secret", r["name"], r["key"]) for r in o["spec"]["secretTargetRef"])
+    for o in of_kind(objects, "HorizontalPodAutoscaler", "ScaledObject"):
         yield title(o), o["spec"]["scaleTargetRef"]["kind"], o["spec"]["scaleTargetRef"]["name"], None
     issuers = of_kind(objects, "Issuer")
     for o in of_kind(objects, "Certificate"):
