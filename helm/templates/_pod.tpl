@@ -99,6 +99,10 @@ capabilities:
     secretKeyRef:
       name: {{ include "gavel.redisSecret" . }}
       key: {{ include "gavel.redisSecretKey" . }}
+{{- if .Values.redis.external.ca.existingSecret }}
+- name: GAVEL_REDIS__CA_FILE
+  value: /etc/gavel/redis-ca/ca.crt
+{{- end }}
 - name: GAVEL_ADMIN__TOKEN
   valueFrom:
     secretKeyRef:

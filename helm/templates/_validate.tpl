@@ -5,8 +5,8 @@
 {{- include "gavel.validateTls" . -}}
 {{- include "gavel.validateRoutes" . -}}
 {{- include "gavel.validateScaling" . -}}
-{{- include "gavel.validateConfig" (dict "name" "controlPlane" "plane" .Values.controlPlane "owned" (list "http.listen" "grpc.listen" "grpc.advertise" "cluster.replica_id" "redis.url" "admin.token" "admin.tokens_file" "tls.cert_file" "tls.key_file" "tls.ca_file" "tls.client_ca_file" "tls.http_cert_file" "tls.http_key_file" "tls.http_plain")) -}}
-{{- include "gavel.validateConfig" (dict "name" "dataPlane" "plane" .Values.dataPlane "owned" (list "node.id" "node.state_dir" "http.listen" "http.public_url" "http.allowed_origins" "http.trusted_proxies" "http.forwarded_header" "http.proxy_protocol" "relay.listen" "relay.advertise" "control.endpoint" "redis.url" "admin.token" "auth.secret" "auth.secret_file" "shutdown.drain_ms" "shutdown.spread_ms" "shutdown.grace_ms" "tls.cert_file" "tls.key_file" "tls.ca_file" "tls.client_ca_file" "tls.http_cert_file" "tls.http_key_file" "tls.http_plain")) -}}
+{{- include "gavel.validateConfig" (dict "name" "controlPlane" "plane" .Values.controlPlane "owned" (list "http.listen" "grpc.listen" "grpc.advertise" "cluster.replica_id" "redis.url" "redis.ca_file" "admin.token" "admin.tokens_file" "tls.cert_file" "tls.key_file" "tls.ca_file" "tls.client_ca_file" "tls.http_cert_file" "tls.http_key_file" "tls.http_plain")) -}}
+{{- include "gavel.validateConfig" (dict "name" "dataPlane" "plane" .Values.dataPlane "owned" (list "node.id" "node.state_dir" "http.listen" "http.public_url" "http.allowed_origins" "http.trusted_proxies" "http.forwarded_header" "http.proxy_protocol" "relay.listen" "relay.advertise" "control.endpoint" "redis.url" "redis.ca_file" "admin.token" "auth.secret" "auth.secret_file" "shutdown.drain_ms" "shutdown.spread_ms" "shutdown.grace_ms" "tls.cert_file" "tls.key_file" "tls.ca_file" "tls.client_ca_file" "tls.http_cert_file" "tls.http_key_file" "tls.http_plain")) -}}
 {{- end -}}
 
 {{- define "gavel.validateDrain" -}}
@@ -24,10 +24,13 @@
 {{- if and $redis.external.url $redis.external.existingSecret -}}
 {{- fail "redis.external.url and redis.external.existingSecret are both set: choose one" -}}
 {{- end -}}
+{{- if and $redis.external.url $redis.external.ca.existingSecret (not (hasPrefix "rediss" $redis.external.url)) -}}
+{{- fail "redis.external.ca is for a redis.external.url that begins with rediss" -}}
+{{- end -}}
 {{- if not (or $redis.external.url $redis.external.existingSecret) -}}
 {{- fail "redis.mode external needs redis.external.url or redis.external.existingSecret" -}}
 {{- end -}}
-{{- else if or $redis.external.url $redis.external.existingSecret -}}
+{{- else if or $redis.external.url $redis.external.existingSecret $redis.external.ca.existingSecret -}}
 {{- fail "redis.external is set but redis.mode is bundled: set redis.mode to external" -}}
 {{- end -}}
 {{- end -}}

@@ -18,7 +18,7 @@ GAVEL_ENV = re.compile(r"^GAVEL_([A-Z]+__[A-Z][A-Z_]*|LOG_FORMAT)$")
 FOREIGN_ENV = re.compile(r"^(POD_NAME|POD_IP|POD_ORDINAL|RUST_LOG|OTEL_[A-Z_]+)$")
 # Secrets that values of ci/ and values-ha.yaml say exist.
 FOREIGN = {
-    "external-redis-values": {("auction-house", "token"), ("auction-house", "jwt"), ("shared-redis", "url")},
+    "external-redis-values": {("auction-house", "token"), ("auction-house", "jwt"), ("shared-redis", "url"), ("shared-redis", "ca.pem")},
     "everything-values": {("house-operators", "tokens"), ("collector", "headers")},
     "autoscaling-values": {("browsers", "tls.crt"), ("browsers", "tls.key")},
     "tls-existing-values": {("own-clients", "bundle.pem")}

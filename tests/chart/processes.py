@@ -31,6 +31,8 @@ def settings(objects):
             env |= maps[source["name"]]
         for e in c["env"]:
             value = e.get("value", FILLED.get(e["name"], "filled-in"))
+            if e["name"] == "GAVEL_REDIS__URL" and any(o["name"] == "GAVEL_REDIS__CA_FILE" for o in c["env"]):
+                value = value.replace("redis://", "rediss://")
             env[e["name"]] = re.sub(r"\$\((\w+)\)", lambda m: env[m.group(1)], value)
         done = subprocess.run([os.environ["GAVEL_BIN"], "config", "check", c["name"]], env=env, capture_output=True, text=True)
         found += [f"{where}: {done.stdout}{done.stderr}"] if done.returncode else []
