@@ -36,6 +36,8 @@ pub(crate) const BACKLOG_BYTES_MAX: usize = 64 * 1024;
 const BACKLOG_FRAMES_MAX: usize = 256;
 // What clients are told about both in `close`.
 const _: () = assert!(BACKLOG_BYTES_MAX == 64 * 1024 && BACKLOG_FRAMES_MAX == 256);
+/// How long a client may take to read what waits for it in front of its close.
+const LAST_READS: Duration = Duration::from_secs(5);
 /// How long a closing peer may take to answer.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -217,10 +219,32 @@ impl Socket {
         let out = self.out.lock();
         match (out.end, out.backlog.is_empty() && !self.stream.has_unsent()) {
             (End::Dead, _) => Want::End,
-            (End::Closing(code), true) => Want::Linger(code),
-            (_, false) => Want::Wait(Interest::WRITABLE),
+            (End::Closing(code), _) => Want::Finish(code),
+            (End::Open, false) => Want::Wait(Interest::WRITABLE),
             (End::Open, true) => Want::Wait(Interest::READABLE),
         }
+    }
+
+    /// Writes what waits, up to the close frame, and lets the peer answer it. A peer that does not
+    /// read is given up.
+    async fn finish(&self) {
+        let written = async {
+            while self.has_unwritten() {
+                if self.stream.ready(Interest::WRITABLE).await.is_err() {
+                    return;
+                }
+                self.flush();
+            }
+        };
+        match tokio::time::timeout(LAST_READS, written).await {
+            Ok(()) => self.linger().await,
+            Err(_) => self.terminate(),
+        }
+    }
+
+    fn has_unwritten(&self) -> bool {
+        let out = self.out.lock();
+        out.end != End::Dead && (!out.backlog.is_empty() || self.stream.has_unsent())
     }
 
     /// Half-closes and discards what still comes, until the peer closes too.
@@ -246,7 +270,7 @@ impl Socket {
 /// What the pump is to wait for.
 enum Want {
     Wait(Interest),
-    Linger(CloseCode),
+    Finish(CloseCode),
     End,
 }
 

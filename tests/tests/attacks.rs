@@ -1,9 +1,9 @@
 //! What would cost a process much if it let itself in for it.
 
 use gavel_runtime::{grpc, tls::Tls};
-use gavel_tests::{Client, Protocol, World, http, raw::RawSocket, token, world::rules};
+use gavel_tests::{Client, Protocol, World, http, raw::RawSocket, token, until, world::rules};
 use serde_json::json;
-use std::{collections::BTreeSet, future::poll_fn};
+use std::{collections::BTreeSet, future::poll_fn, time::Duration};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -44,6 +44,45 @@ async fn names_of_rooms_users_and_bids_make_no_series() {
     assert_eq!(series(&after), before);
     assert!(!after.contains("user-") && !after.contains("none-") && !after.contains("bid-"));
     http::until_released(node).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn who_never_reads_is_given_up_before_a_heartbeat_would_end_it() {
+    let world = World::start().await;
+    let room = world.room("vase", rules()).await;
+    let mut bidders = Vec::new();
+    for user in ["ann", "bob"] {
+        bidders.push(Client::with_token(room.owner, Protocol::V1, &token::bidder(user)).await);
+    }
+    let mut stuck = RawSocket::open(room.owner).await;
+    stuck.send_text(r#"{"type":"joinAuction","auctionId":"vase"}"#).await;
+    // Its own answers fill the buffers of both kernels, and then nobody reads what it says.
+    let ping = format!(r#"{{"type":"ping","t":"{}"}}"#, "t".repeat(60));
+    let filling = async {
+        loop {
+            stuck.send_text(&ping).await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(2), filling).await.is_err());
+    let mut amount = 0;
+    let given_up = "gavel_slow_consumers_total 1";
+    until("the socket to be given up", async || {
+        for _ in 0..20 {
+            for bidder in &mut bidders {
+                amount += 100;
+                let bid = json!({"type": "bid", "auctionId": "vase", "amount": amount});
+                bidder.send(&bid).await;
+            }
+        }
+        for bidder in &mut bidders {
+            bidder.drain().await;
+        }
+        world.metrics(room.owner).await.contains(given_up).then_some(())
+    })
+    .await;
+    http::until_sockets(room.owner, 2).await;
+    drop(stuck);
     world.stop().await;
 }
 

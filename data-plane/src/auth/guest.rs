@@ -13,6 +13,9 @@ use super::{Identity, TokenRefused, secret::Secret};
 use gavel_rules::id::UserId;
 use std::str::FromStr;
 
+/// What ids of guests begin with, and those of users do not.
+const PREFIX: &str = "guest-";
+
 /// Proves a guest to be the one of an earlier socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GuestToken(Secret);
@@ -29,7 +32,12 @@ impl GuestToken {
     /// Who has this token.
     #[must_use]
     pub fn identity(self) -> Identity {
-        Identity { user: id(&format!("guest-{}", self.0.hash("gavel guest ", 12))), pass: None }
+        Identity { user: id(&format!("{PREFIX}{}", self.0.hash("gavel guest ", 12))), pass: None }
+    }
+
+    /// Whether an id is one that guests may have.
+    pub(super) fn names(user: &UserId) -> bool {
+        user.as_ref().starts_with(PREFIX)
     }
 
     /// The token as its guest sends it.

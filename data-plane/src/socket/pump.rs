@@ -74,10 +74,10 @@ impl Pump {
             }
             let interest = match socket.wants() {
                 Want::Wait(interest) => interest,
-                Want::Linger(code) => {
+                Want::Finish(code) => {
                     self.closed(code.code());
                     // Its buffer must not be part of every socket's future.
-                    return Box::pin(socket.linger()).await;
+                    return Box::pin(socket.finish()).await;
                 }
                 Want::End => return self.closed(1006),
             };

@@ -331,6 +331,7 @@ fn said(world: &World) -> Vec<Vector> {
         ("nobody", json!({"sub": null}), Claims),
         ("an empty user", json!({"sub": ""}), Claims),
         ("a number as user", json!({"sub": 1}), Claims),
+        ("a guest", json!({"sub": "guest-686dee546c39042f6276ca0a"}), Claims),
         ("users", json!({"sub": ["ann", "eve"]}), Claims),
         ("a user that is no id", json!({"sub": "ann smith"}), Claims),
         ("a user with a key", json!({"sub": "ann:{x}"}), Claims),

@@ -126,9 +126,9 @@ async fn nothing_else_shares_the_places(store: Arc<dyn RoomStore>) {
 
 async fn a_node_that_falls_silent_holds_nothing(store: Arc<dyn RoomStore>) {
     let (a, b) = (holder("a", 1), holder("b", 1));
+    let began = store.now().await.unwrap();
     beat(&store, &a).await;
     hold(&store, &a, 0, 2, 2).await;
-    let began = store.now().await.unwrap();
     let all = until("the end of the silent node", async || {
         let held = hold_burying(&store, &b, 2).await;
         (held.mine > 0).then_some(held)
