@@ -5,6 +5,7 @@
 {{- include "gavel.validateTls" . -}}
 {{- include "gavel.validateRoutes" . -}}
 {{- include "gavel.validateScaling" . -}}
+{{- include "gavel.validatePolicies" . -}}
 {{- include "gavel.validateConfig" (dict "name" "controlPlane" "plane" .Values.controlPlane "owned" (list "http.listen" "grpc.listen" "grpc.advertise" "cluster.replica_id" "redis.url" "redis.ca_file" "admin.token" "admin.tokens_file" "tls.cert_file" "tls.key_file" "tls.ca_file" "tls.client_ca_file" "tls.http_cert_file" "tls.http_key_file" "tls.http_plain")) -}}
 {{- include "gavel.validateConfig" (dict "name" "dataPlane" "plane" .Values.dataPlane "owned" (list "node.id" "node.state_dir" "http.listen" "http.public_url" "http.allowed_origins" "http.trusted_proxies" "http.forwarded_header" "http.proxy_protocol" "relay.listen" "relay.advertise" "control.endpoint" "redis.url" "redis.ca_file" "admin.token" "auth.secret" "auth.secret_file" "shutdown.drain_ms" "shutdown.spread_ms" "shutdown.grace_ms" "tls.cert_file" "tls.key_file" "tls.ca_file" "tls.client_ca_file" "tls.http_cert_file" "tls.http_key_file" "tls.http_plain")) -}}
 {{- end -}}
@@ -95,6 +96,19 @@
 {{- if not (or .cpuUtilization .socketsPerNode) -}}
 {{- fail "dataPlane.autoscaling needs cpuUtilization or socketsPerNode" -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Whoever is asked to come in must be let in. */}}
+{{- define "gavel.validatePolicies" -}}
+{{- with .Values.networkPolicy -}}
+{{- if and .enabled $.Values.observability.monitor.enabled (not .metricsFrom) -}}
+{{- fail "networkPolicy keeps Prometheus from the control plane: name it in networkPolicy.metricsFrom" -}}
+{{- end -}}
+{{- $keda := and (eq $.Values.dataPlane.autoscaling.mode "keda") $.Values.dataPlane.autoscaling.socketsPerNode -}}
+{{- if and .enabled $keda (not .adminFrom) -}}
+{{- fail "networkPolicy keeps KEDA from the control plane: name it in networkPolicy.adminFrom" -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
