@@ -16,7 +16,7 @@ help:
 	@echo 'make test    install what the tests need, then check and test everything'
 	@echo 'make docs    write anew what docs/ and helm/README.md take from the code'
 	@echo 'make lint    only the checks that run nothing: fmt clippy proto'
-	@echo 'make bench   measure what docs/performance.md holds; FIGURES="memory fanout ack moves flags" chooses'
+	@echo 'make bench   measure what docs/performance.md holds; FIGURES="memory fanout ack moves attacks flags" chooses'
 	@echo 'make chaos   faults under load, as docs/reliability.md tells; RUNS=20 SCENARIOS="owner-killed" choose; needs root'
 	@echo 'make fuzz    60 s for each of tests/fuzz; FUZZ_SECONDS=600 TARGETS="frame wire" choose; needs a C++ compiler'
 	@echo 'make sim     a whole cluster from a seed; SEEDS=10000 FIRST=0 choose, or SEED=58 TRACE=gavel=info'

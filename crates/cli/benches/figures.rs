@@ -6,6 +6,7 @@
 
 mod figures {
     pub(crate) mod ack;
+    pub(crate) mod attacks;
     pub(crate) mod bare;
     pub(crate) mod baseline;
     pub(crate) mod fanout;
@@ -18,7 +19,7 @@ mod figures {
     pub(crate) mod viewers;
 }
 
-use figures::{ack, baseline, fanout, flags, memory, moves, report::Report};
+use figures::{ack, attacks, baseline, fanout, flags, memory, moves, report::Report};
 use std::{io::Write as _, process::ExitCode};
 use tokio::runtime::Runtime;
 
@@ -60,6 +61,9 @@ fn run() -> Outcome<bool> {
     }
     if wanted("moves") {
         moves::measure(&mut report, &runtime)?;
+    }
+    if wanted("attacks") {
+        attacks::measure(&mut report, &runtime)?;
     }
     if wanted("flags") {
         flags::measure(&mut report)?;
