@@ -184,9 +184,9 @@ impl Victim {
 
     /// Has more said to it than is read, and updates on top of that.
     async fn never_read(&self) -> Outcome<()> {
-        let mut client = Client::connect(self.web).await?;
+        let mut client = Client::connect_narrow(self.web).await?;
         client.say(r#"{"type":"joinAuction","auctionId":1}"#).await?;
-        let ping = format!(r#"{{"type":"ping","t":"{}"}}"#, "x".repeat(15_000));
+        let ping = format!(r#"{{"type":"ping","t":"{}"}}"#, "x".repeat(60));
         // Until the server reads no more of it, since its answers are not read.
         while let Ok(said) = timeout(STUCK_AFTER, client.say(&ping)).await {
             said?;

@@ -15,13 +15,15 @@ use std::{
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     task::JoinSet,
     time::{sleep, timeout},
 };
 
 /// Sockets that connect at the same time.
 const CONNECTS_MAX: usize = 64;
+/// What the kernel takes for a socket of whoever does not want to read.
+const NARROW_BYTES: u32 = 4_096;
 /// How often to look whether everything has come.
 const POLL_INTERVAL: Duration = Duration::from_millis(2);
 /// How long it may take.
@@ -58,8 +60,19 @@ struct Frames {
 impl Client {
     /// Opens a socket with the handshake of RFC 6455, section 4.1.
     pub(crate) async fn connect(address: SocketAddr) -> Outcome<Self> {
-        let mut stream = TcpStream::connect(address).await?;
+        let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
+        Self::open(stream, address).await
+    }
+
+    /// The same for one that the kernel takes hardly anything for, unless it is read.
+    pub(crate) async fn connect_narrow(address: SocketAddr) -> Outcome<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_recv_buffer_size(NARROW_BYTES)?;
+        Self::open(socket.connect(address).await?, address).await
+    }
+
+    async fn open(mut stream: TcpStream, address: SocketAddr) -> Outcome<Self> {
         let request = format!(
             "GET /ws HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
