@@ -132,7 +132,12 @@ pub(crate) enum Input {
     /// The owner's node has told what was missed, and goes on.
     Current,
     /// The owner cannot decide bids, and could not for so long; or it can again.
-    Degraded(Option<Millis>),
+    Degraded {
+        /// For how long it could not; none where it can.
+        stale: Option<Millis>,
+        /// It can, and refuses late ones.
+        slow: bool,
+    },
     /// The owner's node tells one event's effect.
     Update {
         /// The owner's epoch.

@@ -228,7 +228,7 @@ export class GavelClient {
     return this.#joined.get(String(auctionId))?.room ?? null;
   }
 
-  /** How much of a room's service there is: 'full', or 'paused' while nobody can decide its bids. */
+  /** How much of a room's service there is: 'full', 'slow' while late bids are refused, or 'paused' while nobody can decide any. */
   level(auctionId) {
     return this.#joined.get(String(auctionId))?.level ?? 'full';
   }

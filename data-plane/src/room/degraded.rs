@@ -1,18 +1,22 @@
-//! What a room's viewers are told while nobody can decide its bids.
+//! What a room's viewers are told while its bids are not decided, or late.
 //!
 //! An owner or a deputy whose store is away, a node that finds no owner, and one
 //! that may not decide in the place of an owner out of its reach, keep the last
-//! state and refuse bids. After a moment that is said, so that a
+//! state and refuse bids: the room is `paused`. After a moment that is said, so that a
 //! page does not show a price as live that may be old; and said again when it
-//! is over. Edges hear of it from the owner.
+//! is over. One that decides and sheds bids since they come late is `slow`.
+//! Edges hear of both from the owner.
 
 use super::{
     owner::Phase,
     task::{Role, Room},
 };
-use crate::codec::{
-    frame,
-    json::{self, Dialect, Level},
+use crate::{
+    codec::{
+        frame,
+        json::{self, Dialect, Level},
+    },
+    metrics::Shed,
 };
 use bytes::Bytes;
 use gavel_proto::relay::v1::{self as wire, attach_response::Kind};
@@ -22,46 +26,53 @@ use gavel_rules::time::{Millis, Timestamp};
 /// troubles are over by then.
 const DEGRADED_AFTER: Millis = Millis::new(1_000);
 
-/// Whether bids are decided, and what was told of it.
+/// How the room's bids fare, and what was told of it.
 #[derive(Debug, Default)]
 pub(super) struct Undecided {
+    /// Since when they are not decided.
     since: Option<Timestamp>,
-    told: bool,
+    told: Level,
     /// The owner has said so.
     by_owner: bool,
+    /// The owner has said that they are late.
+    owner_slow: bool,
 }
 
 // === impl Room ===
 
 impl Room {
-    /// Tells who is here that bids are not decided, or are again; returns when
-    /// to come again.
+    /// Tells who is here that bids are not decided, or late, or neither any more; returns
+    /// when to come again.
     pub(super) fn declare(&mut self, now: Timestamp) -> Option<Timestamp> {
-        if self.decides() {
+        let told = self.undecided.told;
+        let (level, wake) = if self.decides() {
             self.undecided.since = None;
-            if std::mem::take(&mut self.undecided.told) {
-                tracing::info!(room.id = %self.id, "bids are decided again");
-                self.tell_level(now);
+            (if self.is_slow() { Level::Slow } else { Level::Full }, None)
+        } else {
+            let since = *self.undecided.since.get_or_insert(now);
+            if told == Level::Paused || since.has_passed(DEGRADED_AFTER, now) {
+                (Level::Paused, None)
+            } else {
+                (told, Some(since.saturating_add(DEGRADED_AFTER)))
             }
-            return None;
-        }
-        let since = *self.undecided.since.get_or_insert(now);
-        if !self.undecided.told && since.has_passed(DEGRADED_AFTER, now) {
-            tracing::warn!(room.id = %self.id, "bids cannot be decided; viewers are told");
-            self.undecided.told = true;
+        };
+        if level != told {
+            tracing::warn!(room.id = %self.id, ?level, before = ?told, "viewers are told");
+            self.undecided.told = level;
             self.tell_level(now);
         }
-        (!self.undecided.told).then(|| since.saturating_add(DEGRADED_AFTER))
+        wake
     }
 
     /// What somebody who comes now is told behind the state; nothing if all is well.
     pub(super) fn degraded(&self, dialect: Dialect, now: Timestamp) -> Option<Bytes> {
-        (self.undecided.told && dialect == Dialect::V1).then(|| self.level(now))
+        (self.undecided.told != Level::Full && dialect == Dialect::V1).then(|| self.level(now))
     }
 
-    /// The owner says whether it decides.
-    pub(super) fn on_degraded(&mut self, stale: Option<Millis>) {
+    /// The owner says whether it decides, and whether it is behind.
+    pub(super) fn on_degraded(&mut self, stale: Option<Millis>, slow: bool) {
         self.undecided.by_owner = stale.is_some();
+        self.undecided.owner_slow = slow;
         let since = stale.map(|stale| self.shell.now().as_millis().saturating_sub(stale.get()));
         self.undecided.since = since.map(Timestamp::new);
     }
@@ -69,17 +80,26 @@ impl Room {
     /// Another owner is asked from now on.
     pub(super) fn trust_owner(&mut self) {
         self.undecided.by_owner = false;
+        self.undecided.owner_slow = false;
     }
 
-    /// The message for an edge that comes while bids are not decided.
+    /// The message for an edge that comes while all is not well.
     pub(super) fn degraded_for_edge(&self, now: Timestamp) -> Option<wire::AttachResponse> {
-        self.undecided.told.then(|| self.level_for_edges(now))
+        (self.undecided.told != Level::Full).then(|| self.level_for_edges(now))
     }
 
     fn decides(&self) -> bool {
         match &self.role {
             Role::Owner(owner) => owner.phase == Phase::Ready,
             Role::Edge(edge) => !(self.undecided.by_owner || edge.lost),
+            Role::Resolving => false,
+        }
+    }
+
+    fn is_slow(&self) -> bool {
+        match &self.role {
+            Role::Owner(_) => self.shedder.sheds(Shed::Bids),
+            Role::Edge(_) => self.undecided.owner_slow,
             Role::Resolving => false,
         }
     }
@@ -94,13 +114,15 @@ impl Room {
     }
 
     fn level(&self, now: Timestamp) -> Bytes {
-        let level = if self.undecided.told { Level::Paused } else { Level::Full };
+        let level = self.undecided.told;
         frame::text(json::degraded(Dialect::V1, &self.id, level, self.stale(now)).as_bytes())
     }
 
     fn level_for_edges(&self, now: Timestamp) -> wire::AttachResponse {
-        let stale_ms = self.undecided.told.then(|| self.stale(now).get());
-        let kind = Kind::Degraded(wire::Degraded { room_id: self.id.to_string(), stale_ms });
+        let told = self.undecided.told;
+        let stale_ms = (told == Level::Paused).then(|| self.stale(now).get());
+        let (room_id, slow) = (self.id.to_string(), told == Level::Slow);
+        let kind = Kind::Degraded(wire::Degraded { room_id, stale_ms, slow });
         wire::AttachResponse { kind: Some(kind) }
     }
 

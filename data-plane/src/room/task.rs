@@ -163,7 +163,7 @@ impl Room {
             }
             Input::NotOwner => self.on_not_owner(),
             Input::Current => self.on_current(),
-            Input::Degraded(stale) => self.on_degraded(stale),
+            Input::Degraded { stale, slow } => self.on_degraded(stale, slow),
             Input::Link { relay_url, down } => self.on_link(&relay_url, down),
             Input::Attach(edge) => self.attach(edge),
             Input::EdgeLost(stream) => self.on_edge_lost(stream),

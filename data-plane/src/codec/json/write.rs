@@ -360,10 +360,13 @@ pub fn reconnect(dialect: Dialect, after: Millis, reason: &str) -> String {
 }
 
 /// How much of a room's service there is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Level {
     /// All of it.
+    #[default]
     Full,
+    /// So many bids wait that late ones are refused.
+    Slow,
     /// Bids are not decided; the state may be old.
     Paused,
 }
@@ -374,6 +377,7 @@ pub enum Level {
 pub fn degraded(dialect: Dialect, room: &RoomId, level: Level, stale: Millis) -> String {
     let level = match level {
         Level::Full => "full",
+        Level::Slow => "slow",
         Level::Paused => "paused",
     };
     let object = Object::new("degraded", dialect).room(room).text("level", level);

@@ -65,7 +65,8 @@ async fn on_current(shell: &Arc<Shell>, room: &str) -> Option<()> {
 }
 
 async fn on_degraded(shell: &Arc<Shell>, degraded: wire::Degraded) -> Option<()> {
-    let input = Input::Degraded(degraded.stale_ms.map(Millis::new));
+    let stale = degraded.stale_ms.map(Millis::new);
+    let input = Input::Degraded { stale, slow: degraded.slow };
     shell.rooms.deliver(&degraded.room_id.parse().ok()?, input).await;
     Some(())
 }
