@@ -63,7 +63,7 @@ fn run() -> Outcome<bool> {
         moves::measure(&mut report, &runtime)?;
     }
     if wanted("attacks") {
-        attacks::measure(&mut report, &runtime)?;
+        attacks::measure(&mut report)?;
     }
     if wanted("flags") {
         flags::measure(&mut report)?;

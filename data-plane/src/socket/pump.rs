@@ -19,7 +19,9 @@ use std::{
 };
 use tokio::io::Interest;
 
-const READ_BYTES: usize = 64 * 1024;
+/// What a socket may say before it is another's turn. One that floods fills this again and again,
+/// and others of its thread wait for no more than this.
+const READ_BYTES: usize = 8 * 1024;
 
 thread_local! {
     /// Every socket of a thread reads through this one buffer.
@@ -34,6 +36,18 @@ pub(crate) struct Pump {
     session: Session,
     decoder: Decoder,
     shown: Option<Box<Shown>>,
+    /// The session is over: what was said behind that is not looked at.
+    over: bool,
+}
+
+/// What a read came to.
+enum Read {
+    /// Nothing more is there for now.
+    All,
+    /// There may be more.
+    More,
+    /// The stream has ended.
+    End,
 }
 
 /// A token that waits for its key.
@@ -55,7 +69,7 @@ impl Pump {
         early: &mut [u8],
     ) -> Self {
         let decoder = Decoder::new(shell.live.get().limits.message_bytes_max);
-        let mut pump = Self { shell, member, session, decoder, shown: None };
+        let mut pump = Self { shell, member, session, decoder, shown: None, over: false };
         pump.step(Input::Opened(guest));
         pump.take(early);
         pump
@@ -93,8 +107,12 @@ impl Pump {
             }
             if !reads {
                 socket.flush();
-            } else if !self.read() {
-                return self.closed(1006);
+                continue;
+            }
+            match self.read() {
+                Read::All => {}
+                Read::More => tokio::task::yield_now().await,
+                Read::End => return self.closed(1006),
             }
         }
     }
@@ -113,15 +131,16 @@ impl Pump {
         shell.live.get().trials.socket_closed(user, &member.session, &shell.id, rooms, code);
     }
 
-    /// Reads once; false at the end of the stream.
-    fn read(&mut self) -> bool {
+    /// Reads once, and acts on it.
+    fn read(&mut self) -> Read {
         READ_BUFFER.with_borrow_mut(|buffer| match self.member.socket.stream.try_read(buffer) {
-            Ok(0) => false,
+            Ok(0) => Read::End,
             Ok(read) => {
                 self.take(buffer.get_mut(..read).unwrap_or_default());
-                true
+                if read == buffer.len() { Read::More } else { Read::All }
             }
-            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Read::All,
+            Err(_) => Read::End,
         })
     }
 
@@ -133,6 +152,9 @@ impl Pump {
             match decoder.decode(&mut input) {
                 Ok(Some(incoming)) => {
                     self.incoming(incoming);
+                    if self.over {
+                        break;
+                    }
                     if let Some(shown) = &mut self.shown {
                         shown.behind.extend_from_slice(input);
                         break;
@@ -225,7 +247,10 @@ impl Pump {
                 tracing::debug!(limit = exceeded.word(), session.id = %self.member.session,
                     action = action.word(), "a limit is exceeded");
             }
-            Action::Close(code) => socket.close(code),
+            Action::Close(code) => {
+                socket.close(code);
+                self.over = true;
+            }
         }
     }
 }

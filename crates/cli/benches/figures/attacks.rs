@@ -1,6 +1,6 @@
 //! What honest bidders notice of an attack, and what it costs the server in
-//! memory. The attackers run in this process, on the same processors as the
-//! server: what they burn themselves counts against it as well.
+//! memory. The attackers run on the processors of the server, in threads that
+//! get only what nobody else wants: they stand for machines of their own.
 
 use super::{
     ack::Acks,
@@ -59,29 +59,26 @@ struct Victim {
 }
 
 /// Measures the same load without and with each attack.
-pub(crate) fn measure(report: &mut Report, runtime: &Runtime) -> Outcome<()> {
+pub(crate) fn measure(report: &mut Report) -> Outcome<()> {
     let title =
         format!("From bid to answer at {BIDS_PER_SECOND} bids a second on one node, under attack");
     let mut waits = Section::new(&title, "p99 in ms");
     let mut memory = Section::new("Resident memory that an attack takes", "KiB");
+    let crowd = crowd()?;
     let gavel = Gavel::start(1, &[], LIMITS)?;
-    let calm = Acks::under_load(&gavel, BIDS_PER_SECOND, || Ok(()))?;
+    let (calm, load) = under_load(&gavel)?;
     drop(gavel);
     waits.row("nobody attacks", calm.p99, None);
     let bar = (calm.p99 * TIMES_MAX).max(MEASURABLE_MS * TIMES_MAX);
     for attack in Attack::ALL {
         let gavel = Gavel::start(1, &[], &format!("{LIMITS} {}", attack.limits()))?;
-        let mut most: f64 = 0.0;
         let before = gavel.process.resident_bytes()?;
-        let attackers = runtime.block_on(attack.begin(Victim::of(&gavel)?))?;
-        let acks = Acks::under_load(&gavel, BIDS_PER_SECOND, || {
-            most = most.max(gavel.process.resident_bytes()?);
-            Ok(())
-        })?;
+        let attackers = crowd.block_on(attack.begin(Victim::of(&gavel)?))?;
+        let (acks, most) = under_load(&gavel)?;
         drop(attackers);
         waits.row(attack.name(), acks.p99, Some(bar));
-        let taken = (most - before).max(0.0) / KIB;
-        memory.row(&format!("{}, and the load", attack.name()), taken, None);
+        let taken = (most.bytes - before - load.grown()).max(0.0) / KIB;
+        memory.row(attack.name(), taken, None);
         if let Some(most) = attack.kib_max() {
             let each = taken / f64::from(u32::try_from(attack.attackers())?);
             memory.row("for each of them", each, Some(most));
@@ -90,6 +87,38 @@ pub(crate) fn measure(report: &mut Report, runtime: &Runtime) -> Outcome<()> {
     report.add(waits);
     report.add(memory);
     Ok(())
+}
+
+/// The runtime of the attackers.
+fn crowd() -> Outcome<Runtime> {
+    let humble = || assert!(rustix::process::nice(19).is_ok(), "anybody may be nicer");
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    Ok(builder.worker_threads(2).enable_all().on_thread_start(humble).build()?)
+}
+
+/// Resident memory of the server while it was loaded.
+struct Memory {
+    before: f64,
+    /// The most of it.
+    bytes: f64,
+}
+
+fn under_load(gavel: &Gavel) -> Outcome<(Acks, Memory)> {
+    let before = gavel.process.resident_bytes()?;
+    let mut memory = Memory { before, bytes: before };
+    let acks = Acks::under_load(gavel, BIDS_PER_SECOND, || {
+        memory.bytes = memory.bytes.max(gavel.process.resident_bytes()?);
+        Ok(())
+    })?;
+    Ok((acks, memory))
+}
+
+// === impl Memory ===
+
+impl Memory {
+    fn grown(&self) -> f64 {
+        self.bytes - self.before
+    }
 }
 
 // === impl Attack ===
