@@ -137,7 +137,7 @@ impl Socket {
     }
 
     /// Whether nothing more is accepted for sending.
-    #[cfg(test)]
+    #[must_use]
     pub(crate) fn is_closing(&self) -> bool {
         self.out.lock().end != End::Open
     }

@@ -36,8 +36,6 @@ pub(crate) struct Pump {
     session: Session,
     decoder: Decoder,
     shown: Option<Box<Shown>>,
-    /// The session is over: what was said behind that is not looked at.
-    over: bool,
 }
 
 /// What a read came to.
@@ -69,7 +67,7 @@ impl Pump {
         early: &mut [u8],
     ) -> Self {
         let decoder = Decoder::new(shell.live.get().limits.message_bytes_max);
-        let mut pump = Self { shell, member, session, decoder, shown: None, over: false };
+        let mut pump = Self { shell, member, session, decoder, shown: None };
         pump.step(Input::Opened(guest));
         pump.take(early);
         pump
@@ -152,7 +150,8 @@ impl Pump {
             match decoder.decode(&mut input) {
                 Ok(Some(incoming)) => {
                     self.incoming(incoming);
-                    if self.over {
+                    // What is said to a socket that closes is not looked at.
+                    if self.member.socket.is_closing() {
                         break;
                     }
                     if let Some(shown) = &mut self.shown {
@@ -247,10 +246,7 @@ impl Pump {
                 tracing::debug!(limit = exceeded.word(), session.id = %self.member.session,
                     action = action.word(), "a limit is exceeded");
             }
-            Action::Close(code) => {
-                socket.close(code);
-                self.over = true;
-            }
+            Action::Close(code) => socket.close(code),
         }
     }
 }
