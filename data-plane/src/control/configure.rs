@@ -26,8 +26,11 @@ struct Refused(BTreeMap<&'static str, wire::Refusal>);
 pub(super) async fn run(shell: Arc<Shell>) {
     let mut backoff = Backoff::standard();
     let mut refused = Refused::default();
+    let mut turn = shell.control.endpoints.turn();
     loop {
-        let stream = stream(&shell, &mut backoff, &mut refused);
+        // Every replica serves documents; they need not all come from the leader.
+        let endpoint = shell.control.endpoints.any(&mut turn);
+        let stream = stream(&shell, &endpoint, &mut backoff, &mut refused);
         if let Some(Err(error)) = shell.stop.run_until_cancelled(stream).await {
             tracing::debug!(%error, "no configuration stream");
         }
@@ -40,12 +43,11 @@ pub(super) async fn run(shell: Arc<Shell>) {
 
 async fn stream(
     shell: &Arc<Shell>,
+    endpoint: &str,
     backoff: &mut Backoff,
     refused: &mut Refused,
 ) -> anyhow::Result<()> {
-    // Every replica serves documents; they need not all come from the leader.
-    let mut client =
-        ConfigServiceClient::new(grpc::channel(&shell.control.endpoints.any(), &shell.tls)?);
+    let mut client = ConfigServiceClient::new(grpc::channel(endpoint, &shell.tls)?);
     let (sender, receiver) = mpsc::channel(16);
     sender.try_send(answer(shell, 0, refused.0.values().cloned().collect()))?;
     let mut stream = client.stream_config(ReceiverStream::new(receiver)).await?.into_inner();

@@ -46,8 +46,9 @@ enum Ended {
 pub(super) async fn run(shell: Arc<Shell>) {
     let mut backoff = backoff();
     let (mut redirects, mut meter) = (0, Meter::default());
+    let mut turn = shell.control.endpoints.turn();
     loop {
-        let endpoint = shell.control.endpoints.leader_or_any();
+        let endpoint = shell.control.endpoints.leader_or_any(&mut turn);
         let session = session(&shell, &endpoint, &mut redirects, &mut meter, &mut backoff);
         let ended = shell.stop.run_until_cancelled(session).await;
         shell.control.lost();

@@ -13,8 +13,10 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Reports for as long as the node runs.
 pub(super) async fn run(shell: Arc<Shell>) {
     let mut backoff = Backoff::standard();
+    let mut turn = shell.control.endpoints.turn();
     loop {
-        let stream = stream(&shell, &mut backoff);
+        let endpoint = shell.control.endpoints.leader_or_any(&mut turn);
+        let stream = stream(&shell, &endpoint, &mut backoff);
         if let Some(Err(error)) = shell.stop.run_until_cancelled(stream).await {
             tracing::debug!(%error, "no report stream");
         }
@@ -25,9 +27,8 @@ pub(super) async fn run(shell: Arc<Shell>) {
     }
 }
 
-async fn stream(shell: &Arc<Shell>, backoff: &mut Backoff) -> anyhow::Result<()> {
-    let endpoint = shell.control.endpoints.leader_or_any();
-    let mut client = TelemetryServiceClient::new(grpc::channel(&endpoint, &shell.tls)?);
+async fn stream(shell: &Arc<Shell>, endpoint: &str, backoff: &mut Backoff) -> anyhow::Result<()> {
+    let mut client = TelemetryServiceClient::new(grpc::channel(endpoint, &shell.tls)?);
     let (sender, receiver) = mpsc::channel(4);
     let reports = async {
         let mut tick = tokio::time::interval(INTERVAL);
