@@ -48,6 +48,8 @@ const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// How long a request head may take.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many connections come in within a second; more wait outside.
+const CONNECTIONS_PER_SECOND: u32 = 500;
 
 /// What is shown over HTTP.
 #[derive(Debug)]
@@ -117,7 +119,8 @@ pub(crate) async fn serve(
     let router = router(state).merge(ofrep::router(ofrep));
     // Probes and Prometheus are always let in.
     let (proxied, closed) = (Proxies::default(), watch::channel(false).1);
-    let door = Door { tls, header_timeout: HEADER_TIMEOUT, proxied, closed };
+    let (per_second_max, header_timeout) = (CONNECTIONS_PER_SECOND, HEADER_TIMEOUT);
+    let door = Door { tls, per_second_max, header_timeout, proxied, closed };
     http::serve(listener, router, door, stop).await;
 }
 

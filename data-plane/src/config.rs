@@ -65,6 +65,10 @@ pub struct HttpConfig {
     /// between them; `*` allows every page. Pages of the host that a request is for may in any
     /// case, and so may whoever is no browser.
     pub allowed_origins: String,
+    /// How many connections come in within a second; more wait outside, so that those who are in
+    /// do not pay for a crowd. Counted in hundreds.
+    #[schemars(range(min = 100, max = 1_000_000))]
+    pub connections_per_second: u32,
     /// How long a request head may take; then the connection ends.
     #[schemars(range(min = 100, max = 60_000))]
     pub header_timeout_ms: u64,
@@ -163,7 +167,7 @@ pub struct AuthConfig {
     /// HS256 secret; empty has none.
     #[schemars(extend("format" = "secret"))]
     pub secret: String,
-    /// A file that holds the secret, instead of `secret`.
+    /// A file that holds the secret, instead of `secret`; 32 bytes at least.
     pub secret_file: String,
     /// A file with a set of public keys as JSON (RFC 7517). It is looked at every 2 s: a new one
     /// needs no restart.
@@ -288,6 +292,7 @@ impl Default for HttpConfig {
             listen: SocketAddr::from(([0, 0, 0, 0], 8080)),
             public_url: String::new(),
             allowed_origins: String::new(),
+            connections_per_second: 2_000,
             header_timeout_ms: 5_000,
             trusted_proxies: String::new(),
             forwarded_header: ForwardedHeader::default(),
@@ -345,10 +350,11 @@ mod tests {
     #[test]
     fn a_value_out_of_range_is_refused_by_its_name() {
         type Change = fn(&mut Config);
-        let wrong: [(&str, Change); 25] = [
+        let wrong: [(&str, Change); 26] = [
             ("node.id", |c| c.node.id = "a b".to_owned()),
             ("node.id", |c| c.node.state_dir = "kept".to_owned()),
             ("http.public_url", |c| c.http.public_url = "nowhere".to_owned()),
+            ("http.connections_per_second", |c| c.http.connections_per_second = 99),
             ("http.header_timeout_ms", |c| c.http.header_timeout_ms = 99),
             ("http.header_timeout_ms", |c| c.http.header_timeout_ms = 60_001),
             ("http.trusted_proxies", |c| c.http.trusted_proxies = "10.0.0.0/8,proxy".to_owned()),

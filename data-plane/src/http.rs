@@ -48,6 +48,7 @@ pub(crate) async fn serve(shell: Arc<Shell>, listener: TcpListener) {
     let config = &shell.config.http;
     let door = Door {
         tls: shell.tls.clone(),
+        per_second_max: config.connections_per_second,
         header_timeout: Duration::from_millis(config.header_timeout_ms),
         proxied: match config.proxy_protocol {
             ProxyProtocol::Off => Proxies::default(),

@@ -9,7 +9,7 @@ pub mod proxy;
 mod tests;
 
 use crate::{
-    net::{self, TcpListener, TcpStream},
+    net::{self, Pace, TcpListener, TcpStream},
     proxies::Proxies,
     tasks,
     tls::{self, Tls},
@@ -40,6 +40,8 @@ pub struct Peer(pub IpAddr);
 pub struct Door {
     /// With which certificate, if with any.
     pub tls: Tls,
+    /// How many connections come in within a second; more wait outside.
+    pub per_second_max: u32,
     /// How long a request head may take, and a header in front of it.
     pub header_timeout: Duration,
     /// Whose connections begin with a [`proxy`] header, which says where they come from.
@@ -52,8 +54,9 @@ pub struct Door {
 /// was upgraded is not under way any more.
 pub async fn serve(listener: TcpListener, router: Router, door: Door, stop: CancellationToken) {
     let open = TaskTracker::new();
-    let mut closed = door.closed.clone();
-    let mut admit = async || stop.run_until_cancelled(admit(&listener, &mut closed)).await;
+    let (mut closed, mut pace) = (door.closed.clone(), Pace::per_second(door.per_second_max));
+    let mut admit =
+        async || stop.run_until_cancelled(admit(&listener, &mut closed, &mut pace)).await;
     while let Some((stream, peer)) = admit().await {
         let peer = Peer(peer.ip());
         let served = connection(router.clone(), stream, peer, door.clone(), stop.clone());
@@ -68,7 +71,9 @@ pub async fn serve(listener: TcpListener, router: Router, door: Door, stop: Canc
 async fn admit(
     listener: &TcpListener,
     closed: &mut watch::Receiver<bool>,
+    pace: &mut Pace,
 ) -> (TcpStream, SocketAddr) {
+    pace.next().await;
     loop {
         // Where nobody is left who would open it, it is open.
         drop(closed.wait_for(|closed| !closed).await);

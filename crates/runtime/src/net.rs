@@ -1,6 +1,7 @@
 //! The sockets of every process: TCP of this machine, or, where the whole of
 //! Gavel runs in the simulation (`--cfg gavel_sim`), of a network in memory.
 
+mod pace;
 #[cfg(gavel_sim)]
 mod simulated;
 mod stream;
@@ -11,6 +12,7 @@ pub use tokio::net::{TcpListener, TcpStream};
 #[cfg(gavel_sim)]
 pub use simulated::{TcpListener, TcpStream};
 
+pub use pace::Pace;
 pub use stream::Stream;
 
 use crate::tls::Tls;

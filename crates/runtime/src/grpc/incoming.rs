@@ -1,7 +1,7 @@
 //! The connections that a gRPC server serves, each with who is behind it.
 
 use crate::{
-    net::{self, Stream, TcpListener, TcpStream},
+    net::{self, Pace, Stream, TcpListener, TcpStream},
     tasks,
     tls::{Door, Names, Tls},
 };
@@ -20,6 +20,8 @@ use tonic::transport::server::Connected;
 
 /// Connections that one server holds; further ones are closed at once.
 pub const CONNECTIONS_MAX: usize = 4_096;
+/// Connections that come in within a second; more wait outside.
+const PER_SECOND_MAX: u32 = 500;
 /// Connections that may wait for the server to take them.
 const QUEUE_MAX: usize = 64;
 
@@ -51,7 +53,9 @@ pub fn incoming(
     let tls = tls.clone();
     drop(tasks::spawn("grpc.accept", async move {
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let mut pace = Pace::per_second(PER_SECOND_MAX);
         loop {
+            pace.next().await;
             let (stream, addr) = tokio::select! {
                 accepted = net::accept(&listener) => accepted,
                 () = sender.closed() => return,

@@ -44,7 +44,8 @@ async fn start_behind(proxies: &str, header_timeout: Duration) -> Server {
     let (addr, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
     let (close, closed) = watch::channel(false);
     let proxied = proxies.parse().unwrap();
-    let door = Door { tls: Tls::default(), header_timeout, proxied, closed };
+    let (tls, per_second_max) = (Tls::default(), 1_000);
+    let door = Door { tls, per_second_max, header_timeout, proxied, closed };
     let served = serve(listener, router, door, stop.clone());
     Server { addr, slow, close, stop, served: tasks::spawn("test.http", served) }
 }

@@ -229,7 +229,8 @@ async fn http_is_inside_where_a_certificate_is_set_and_nowhere_else() {
     let router = Router::new().route("/", get(async || "inside"));
     let stop = CancellationToken::new();
     let (proxied, closed) = (Proxies::default(), watch::channel(false).1);
-    let door = http::Door { tls: tls.clone(), header_timeout: PATIENCE, proxied, closed };
+    let (per_second_max, header_timeout) = (1_000, PATIENCE);
+    let door = http::Door { tls: tls.clone(), per_second_max, header_timeout, proxied, closed };
     let served = http::serve(listener, router, door, stop.clone());
     let served = crate::tasks::spawn("test.http", served);
     let ask = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";

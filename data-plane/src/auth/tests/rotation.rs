@@ -68,7 +68,8 @@ impl Issuer {
             }),
         );
         let (proxied, closed) = (Proxies::default(), watch::channel(false).1);
-        let door = http::Door { tls, header_timeout: Duration::from_secs(5), proxied, closed };
+        let (per_second_max, header_timeout) = (1_000, Duration::from_secs(5));
+        let door = http::Door { tls, per_second_max, header_timeout, proxied, closed };
         drop(tasks.spawn("test.issuer", http::serve(listener, router, door, tasks.token())));
         Self { answer, asked, addr, tasks }
     }
