@@ -32,6 +32,7 @@ mod tests;
 mod ticket;
 mod token;
 
+pub(crate) use claims::LEEWAY;
 use claims::{Claims, Expected};
 pub use grants::{Grant, Grants, ROOMS_PER_TOKEN_MAX};
 pub use guest::GuestToken;

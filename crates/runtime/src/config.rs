@@ -20,7 +20,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
-pub use form::Form;
+pub use form::{Form, SECRET_BYTES_MIN};
 use layer::{Layer, Pair};
 pub use schema::{Bound, Section, Setting, check, sections, variable_of};
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, de};
 use std::{fmt, sync::Arc, time::Duration};
 
 /// How far the clock of who signs may be from ours.
-const LEEWAY: Millis = Millis::new(5_000);
+pub(crate) const LEEWAY: Millis = Millis::new(5_000);
 
 /// The end of the year 9999. A date beyond it is in other units than seconds, and a token that
 /// never expires would come of it.

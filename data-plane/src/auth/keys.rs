@@ -14,7 +14,7 @@ mod remote;
 use super::{KeySet, Refusal, key::Key};
 use crate::config::AuthConfig;
 use file::KeysFile;
-use gavel_runtime::config::ConfigError;
+use gavel_runtime::config::{ConfigError, SECRET_BYTES_MIN};
 use parking_lot::RwLock;
 use prometheus_client::metrics::counter::Counter;
 use remote::Remote;
@@ -42,6 +42,18 @@ impl Keys {
         Self { secret, ..Self::default() }
     }
 
+    fn secret_of_file(path: &str) -> Result<Self, ConfigError> {
+        let key = "auth.secret_file";
+        let held = file::read(key, path)?;
+        // A line may end behind it.
+        let secret = held.trim_ascii();
+        if secret.len() < SECRET_BYTES_MIN {
+            let short = format!("{path} must hold {SECRET_BYTES_MIN} bytes at least");
+            return Err(ConfigError::invalid(key, short));
+        }
+        Ok(Self::secret(secret))
+    }
+
     /// Reads what the settings name; what is at a URL comes later.
     ///
     /// # Errors
@@ -49,7 +61,7 @@ impl Keys {
     pub(super) fn open(config: &AuthConfig, refused: Counter) -> Result<Self, ConfigError> {
         let mut keys = match config.secret_file.as_str() {
             "" => Self::secret(config.secret.as_bytes()),
-            path => Self::secret(file::read("auth.secret_file", path)?.trim_ascii()),
+            path => Self::secret_of_file(path)?,
         };
         if !config.keys_file.is_empty() {
             let (file, set) = KeysFile::open(&config.keys_file)?;

@@ -1,19 +1,13 @@
 //! Who a session acts for, and until when.
 
 use crate::{
-    auth::Identity,
+    auth::{self, Identity},
     close::CloseCode,
     codec::json::{ClientError, ErrorCode},
     settings::Settings,
 };
 use gavel_proto::denials::{Denied, Subject};
-use gavel_rules::{
-    id::RoomId,
-    time::{Millis, Timestamp},
-};
-
-/// A token that was accepted after it expired, since clocks differ, is good for so long.
-const GRACE: Millis = Millis::new(5_000);
+use gavel_rules::{id::RoomId, time::Timestamp};
 
 /// Who opens a session.
 #[derive(Debug, Clone)]
@@ -148,5 +142,6 @@ pub(super) fn denied(
 
 fn ends_at(identity: &Identity, now: Timestamp) -> Option<Timestamp> {
     let expires_at = identity.pass.as_ref()?.expires_at;
-    Some(if now < expires_at { expires_at } else { expires_at.saturating_add(GRACE) })
+    // One that was accepted after it expired, since clocks differ, is good for as long as that.
+    Some(if now < expires_at { expires_at } else { expires_at.saturating_add(auth::LEEWAY) })
 }

@@ -23,8 +23,8 @@ pub enum Form {
     Secret,
 }
 
-/// The shortest key that HS256 allows.
-const SECRET_BYTES_MIN: usize = 32;
+/// The shortest key that HS256 allows (RFC 7518, section 3.2).
+pub const SECRET_BYTES_MIN: usize = 32;
 /// Of these the scheme is enough; the driver looks at the rest.
 const REDIS_SCHEMES: [&str; 4] = ["redis://", "rediss://", "redis+unix://", "unix://"];
 /// Of these all of it is looked at.

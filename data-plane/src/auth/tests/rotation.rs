@@ -309,6 +309,24 @@ async fn a_file_may_be_replaced_at_any_time() {
     }
 }
 
+#[test]
+fn a_secret_may_stand_in_a_file_and_is_long_enough_there_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("secret");
+    let secret_file = path.to_str().unwrap().to_owned();
+    let config = AuthConfig { secret_file, ..AuthConfig::default() };
+    let opened = || Verifier::open(&config, &Metrics::new());
+    assert_eq!(opened().unwrap_err().key, "auth.secret_file", "there is none");
+    for short in [&b""[..], b"\n", &[b's'; 31], &[b' '; 40]] {
+        std::fs::write(&path, short).unwrap();
+        let refused = opened().unwrap_err().to_string();
+        assert!(refused.contains("must hold 32 bytes at least"), "{refused}");
+    }
+    std::fs::write(&path, [SECRET, b"\n"].concat()).unwrap();
+    let token = TokenKey::hs256(SECRET).sign(&claims(&json!({})));
+    assert!(opened().unwrap().verify(&token, NOW).is_ok());
+}
+
 /// What the handshake of a socket with this token came to.
 async fn knocks(node: SocketAddr, token: &str) -> StatusCode {
     let mut request = format!("ws://{node}/ws").into_client_request().unwrap();
