@@ -40,6 +40,9 @@ const _: () = assert!(BACKLOG_BYTES_MAX == 64 * 1024 && BACKLOG_FRAMES_MAX == 25
 const LAST_READS: Duration = Duration::from_secs(5);
 /// How long a closing peer may take to answer.
 const LINGER: Duration = Duration::from_secs(2);
+/// How often to look whether it has. What it says meanwhile is nobody's business, and one that
+/// floods has to wait.
+const LINGER_PAUSE: Duration = Duration::from_millis(10);
 
 /// The sending half of a socket, shared by all who have something to say.
 #[derive(Debug)]
@@ -256,7 +259,7 @@ impl Socket {
             while self.stream.readable().await.is_ok() {
                 match self.stream.try_read(&mut sink) {
                     Ok(0) => break,
-                    Ok(_) => {}
+                    Ok(_) => tokio::time::sleep(LINGER_PAUSE).await,
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     Err(_) => break,
                 }

@@ -19,9 +19,11 @@ use std::{
 };
 use tokio::io::Interest;
 
-/// What a socket may say before it is another's turn. One that floods fills this again and again,
-/// and others of its thread wait for no more than this.
-const READ_BYTES: usize = 8 * 1024;
+/// What a socket may say before it is another's turn: to wait for one that floods would give nobody
+/// else a turn, for it never has to be waited for.
+const READ_BYTES: usize = 1024;
+/// In how many reads it may say that: small ones take time, too.
+const READS_MAX: u8 = 8;
 
 thread_local! {
     /// Every socket of a thread reads through this one buffer.
@@ -40,10 +42,12 @@ pub(crate) struct Pump {
 
 /// What a read came to.
 enum Read {
-    /// Nothing more is there for now.
-    All,
+    /// Nothing is there for now.
+    Nothing,
     /// There may be more.
-    More,
+    Some,
+    /// There is, or the buffer was just large enough.
+    Full,
     /// The stream has ended.
     End,
 }
@@ -76,6 +80,8 @@ impl Pump {
     /// Serves the socket until it ends.
     pub(crate) async fn run(&mut self) {
         let socket = Arc::clone(&self.member.socket);
+        // Which read of its turn the next one is.
+        let mut turn = 1;
         loop {
             if let Some(shown) = self.shown.take() {
                 // Most sockets never wait here: it must not be a part of every socket's future.
@@ -108,8 +114,12 @@ impl Pump {
                 continue;
             }
             match self.read() {
-                Read::All => {}
-                Read::More => tokio::task::yield_now().await,
+                Read::Nothing => turn = 1,
+                Read::Some if turn < READS_MAX => turn += 1,
+                Read::Some | Read::Full => {
+                    turn = 1;
+                    tokio::task::yield_now().await;
+                }
                 Read::End => return self.closed(1006),
             }
         }
@@ -135,9 +145,9 @@ impl Pump {
             Ok(0) => Read::End,
             Ok(read) => {
                 self.take(buffer.get_mut(..read).unwrap_or_default());
-                if read == buffer.len() { Read::More } else { Read::All }
+                if read == buffer.len() { Read::Full } else { Read::Some }
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Read::All,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Read::Nothing,
             Err(_) => Read::End,
         })
     }
