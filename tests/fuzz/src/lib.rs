@@ -33,6 +33,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "auction", run: auction::lives },
     Target { name: "client", run: client::messages },
     Target { name: "config", run: documents::config },
+    Target { name: "denials", run: documents::denials },
     Target { name: "flags", run: documents::flags },
     Target { name: "forwarded", run: address::forwarded },
     Target { name: "frame", run: frame::decoder },

@@ -1,10 +1,15 @@
-//! What operators write: settings, limits, flags.
+//! What operators write: settings, limits, flags, denials.
 
 use super::choice_and_text;
 use gavel_flags::{Context, Flags, Reason};
 use gavel_proto::{
     config::v1 as wire,
+    denials::{Denial, Denials, Denied, Key, Subject},
     limits::{self, LIMITS},
+};
+use gavel_rules::{
+    id::{RoomId, UserId},
+    time::Timestamp,
 };
 use gavel_runtime::config::{self, ConfigError};
 use prost::Message;
@@ -46,6 +51,64 @@ pub(crate) fn limits(bytes: &[u8]) -> bool {
         !taken || stored.is_ok_and(|stored| limits::values(&stored) == limits::values(&document))
     );
     taken
+}
+
+/// Denials as they are stored or as nodes are told them; what is over denies nobody anything.
+pub(crate) fn denials(bytes: &[u8]) -> bool {
+    let Some((form, document)) = bytes.split_first() else { return false };
+    let read = if form.is_multiple_of(2) { stored_denials } else { told_denials };
+    let Some(denials) = read(document) else { return false };
+    let dates = denials.iter(None).filter_map(|denial| denial.until).take(4);
+    for now in dates.chain([Timestamp::new(0)]) {
+        let mut lasting = denials.clone();
+        lasting.prune(now);
+        for denial in denials.iter(None).take(8) {
+            denies_alike(&denials, &lasting, denial, now);
+        }
+    }
+    !denials.is_empty()
+}
+
+fn stored_denials(document: &[u8]) -> Option<Denials> {
+    let list: Vec<Denial> = serde_json::from_slice(document).ok()?;
+    let denials = Denials::new(list).ok()?;
+    let list: Vec<&Denial> = denials.iter(None).collect();
+    let again: Vec<Denial> =
+        serde_json::from_str(&serde_json::to_string(&list).expect("JSON")).expect("we wrote it");
+    assert_eq!(Denials::new(again).as_ref(), Ok(&denials));
+    Some(denials)
+}
+
+fn told_denials(document: &[u8]) -> Option<Denials> {
+    let denials = Denials::try_from(wire::Denials::decode(document).ok()?).ok()?;
+    let again = Denials::try_from(wire::Denials::from(&denials));
+    assert_eq!(again.expect("we wrote it"), denials);
+    Some(denials)
+}
+
+/// Whoever one of the denials is about is denied the same by those that last, and not by chance.
+fn denies_alike(denials: &Denials, lasting: &Denials, one: &Denial, now: Timestamp) {
+    let key = one.key();
+    assert_eq!(key.to_string().parse(), Ok(key.clone()));
+    let (user, token, room) = match key {
+        Key::Ban(user, room) => (Some(user), None, room),
+        Key::Token(token) => (None, Some(token.to_string()), None),
+        Key::User(user) | Key::Kick(user) => (Some(user), None, None),
+    };
+    let user = user.unwrap_or_else(|| "ann".parse::<UserId>().expect("an id"));
+    let room = room.unwrap_or_else(|| "vase".parse::<RoomId>().expect("an id"));
+    let banned = denials.bans(&user, &room, now);
+    assert_eq!(banned, lasting.bans(&user, &room, now), "{one:?}");
+    for (guest, at) in [(false, None), (false, Some(now)), (true, Some(now))] {
+        let token_id = token.as_deref().filter(|_| !guest);
+        let who = Subject { user: &user, token_id, issued_at: at, guest, opened_at: at };
+        let denied = denials.of_session(&who, now);
+        assert_eq!(denied, lasting.of_session(&who, now), "{one:?}");
+        assert!(!guest || denied != Some(Denied::Revoked), "a guest has no token: {one:?}");
+        assert!(banned || denied != Some(Denied::Banned), "all rooms are this one, too: {one:?}");
+        let void = token_id.is_some() && one.lasts(now);
+        assert!(!void || denied.is_some(), "a token that is void is no way in: {one:?}");
+    }
 }
 
 /// A configuration file of either plane, and one flag behind a line of three dots.
