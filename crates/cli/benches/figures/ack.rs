@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+pub(crate) const SOCKETS: u32 = 200;
 const BIDS_PER_SECOND: u32 = 1_000;
 /// How often to look whether Redis is there, and how many times.
 const POLL: (Duration, u32) = (Duration::from_millis(20), 500);
@@ -39,7 +40,7 @@ pub(crate) struct Redis {
 /// Measures each store.
 pub(crate) fn measure(report: &mut Report) -> Outcome<()> {
     let title = format!(
-        "From bid to answer at {BIDS_PER_SECOND} bids a second: 2 nodes, 10 rooms, 200 sockets"
+        "From bid to answer at {BIDS_PER_SECOND} bids a second: 2 nodes, 10 rooms, {SOCKETS} sockets"
     );
     let mut section = Section::new(&title, "ms");
     load(&mut section, "memory", &[], Some(5.0))?;
@@ -54,7 +55,7 @@ pub(crate) fn measure(report: &mut Report) -> Outcome<()> {
 
 fn load(section: &mut Section, store: &str, options: &[&str], p99_max: Option<f64>) -> Outcome<()> {
     let gavel = Gavel::start(2, options, LIMITS)?;
-    let acks = Acks::under_load(&gavel, BIDS_PER_SECOND, || Ok(()))?;
+    let acks = Acks::under_load(&gavel, SOCKETS, BIDS_PER_SECOND, || Ok(()))?;
     section.row(&format!("{store}: p50"), acks.p50, None);
     section.row(&format!("{store}: p99"), acks.p99, p99_max);
     Ok(())
@@ -63,15 +64,18 @@ fn load(section: &mut Section, store: &str, options: &[&str], p99_max: Option<f6
 // === impl Acks ===
 
 impl Acks {
-    /// Puts load on every node and does something over and over meanwhile. A
-    /// fault that the load finds ends the run.
+    /// Puts load on every node by so many sockets in ten rooms, and does
+    /// something over and over meanwhile. A fault that the load finds ends the
+    /// run.
     pub(crate) fn under_load(
         gavel: &Gavel,
+        sockets: u32,
         bids_per_second: u32,
         mut meanwhile: impl FnMut() -> Outcome<()>,
     ) -> Outcome<Self> {
         let mut load = binary()
-            .args(["load", "--json", "--sockets", "200", "--rooms", "10", "--duration", "10s"])
+            .args(["load", "--json", "--rooms", "10", "--duration", "10s"])
+            .args(["--sockets", &sockets.to_string()])
             .args(["--bids-per-second", &bids_per_second.to_string()])
             .args(["--url", &gavel.urls().join(",")])
             .stdout(Stdio::piped())

@@ -1,7 +1,7 @@
 //! What rooms that move all the time add to the answers of their bids.
 
 use super::{
-    ack::{Acks, LIMITS, Redis},
+    ack::{Acks, LIMITS, Redis, SOCKETS},
     gavel::Gavel,
     report::{Report, Section},
 };
@@ -17,10 +17,10 @@ const ADDED_MS_MAX: f64 = 20.0;
 pub(crate) fn measure(report: &mut Report, runtime: &Runtime) -> Outcome<()> {
     let redis = Redis::start("no")?;
     let gavel = Gavel::start(2, &["--redis-url", &redis.url], LIMITS)?;
-    let still = Acks::under_load(&gavel, BIDS_PER_SECOND, || Ok(()))?;
+    let still = Acks::under_load(&gavel, SOCKETS, BIDS_PER_SECOND, || Ok(()))?;
     let mut rooms = runtime.block_on(RoomServiceClient::connect(gavel.control()?))?;
     let mut moves = 0;
-    let moving = Acks::under_load(&gavel, BIDS_PER_SECOND, || {
+    let moving = Acks::under_load(&gavel, SOCKETS, BIDS_PER_SECOND, || {
         let id = (moves % ROOMS + 1).to_string();
         moves += 1;
         let request = MoveRoomRequest { id, node_id: String::new() };

@@ -6,6 +6,7 @@
 use crate::Outcome;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use std::{
+    io,
     net::SocketAddr,
     sync::{
         Arc,
@@ -101,6 +102,18 @@ impl Client {
         frame.extend_from_slice(&[0; 4]);
         frame.extend_from_slice(text.as_bytes());
         Ok(self.stream.write_all(&frame).await?)
+    }
+
+    /// Throws away what has come; whether the server has ended the socket.
+    pub(crate) fn has_ended(&self) -> bool {
+        let mut sink = [0; 1_024];
+        loop {
+            match self.stream.try_read(&mut sink) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
+            }
+        }
     }
 }
 
