@@ -26,6 +26,8 @@ use tokio::{
 };
 
 mod pump;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use pump::Pump;
 
