@@ -19,8 +19,8 @@ use std::{
 };
 use tokio::io::Interest;
 
-/// What a socket may say before it is another's turn: to wait for one that floods would give nobody
-/// else a turn, for it never has to be waited for.
+/// What a socket may say before it is another's turn. One that floods always has more: to wait for
+/// it would give nobody else a turn.
 const READ_BYTES: usize = 1024;
 /// In how many reads it may say that: small ones take time, too.
 const READS_MAX: u8 = 8;

@@ -4,7 +4,7 @@ use futures::FutureExt as _;
 use std::time::Duration;
 use tokio::time::{Interval, MissedTickBehavior};
 
-/// So fine is it spread.
+/// What comes within a second is spread over steps of this.
 const TICK: Duration = Duration::from_millis(10);
 const TICKS_PER_SECOND: u32 = 100;
 
